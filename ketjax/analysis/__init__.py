@@ -1,0 +1,5 @@
+"""What a finished simulation means: summaries of a dataset, without jax and without the model."""
+
+from ketjax.analysis.summaries import bands, format_table, summarise, wilson
+
+__all__ = ["bands", "format_table", "summarise", "wilson"]

@@ -1,0 +1,231 @@
+"""What a population did: response, remission, mean change of the score, and bands for figures.
+
+Patients whose simulation failed are left out and counted. Everything runs over the Dask chunks of a
+store, so memory is a few chunks whatever the number of patients.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from ketjax.dataset.schema import NOT_RUN, OK
+from ketjax.errors import StoreError
+
+REMISSION_SCORE = 10.0
+"""Largest MADRS [points] that counts as remission."""
+
+RESPONSE_FRACTION = 0.5
+"""Least fall of the MADRS, as a fraction of the score at entry, that counts as response."""
+
+BAND_PATIENTS = 65_536
+"""Most patients from which bands are computed: they are exchangeable, so the first ones will do."""
+
+
+def summarise(
+    dataset: xr.Dataset, hours: Sequence[float] = (2.0, 24.0, 72.0, 168.0, 336.0)
+) -> xr.Dataset:
+    """Summarise the rated score of each arm at some hours.
+
+    Args:
+        dataset: A store with ``madrs_rated``, ``baseline_madrs`` and ``status``.
+        hours: Times [h] from the first event; each must be an output time of the store.
+
+    Returns:
+        Dataset with dims ``arm`` and ``hour``: mean and standard deviation of the change of the
+        score from entry [points]; response and remission [%] with 95 % Wilson intervals; numbers of
+        patients in the summary, failed and not run.
+
+    Raises:
+        StoreError: A variable or an hour is not in the store.
+    """
+    _require(dataset, "madrs_rated", "baseline_madrs", "status")
+    hours = [float(hour) for hour in hours]
+    rated = dataset["madrs_rated"].isel(time=_output_times(dataset, hours))
+    rated = rated.drop_vars("time").rename(time="hour").assign_coords(hour=hours)
+    entry = dataset["baseline_madrs"]
+    status = dataset["status"]
+
+    counted = (status == OK) & rated.notnull()
+    change = (rated.astype(np.float64) - entry).where(counted, 0.0)
+    sums = xr.Dataset(
+        {
+            "change": change.sum("patient"),
+            "square": (change**2).sum("patient"),
+            "responders": ((rated <= (1.0 - RESPONSE_FRACTION) * entry) & counted).sum("patient"),
+            "remitters": ((rated <= REMISSION_SCORE) & counted).sum("patient"),
+            "n_ok": counted.sum("patient"),
+            "n_not_run": (status == NOT_RUN).sum("patient"),
+        }
+    ).compute()  # one pass: every chunk is read once
+
+    number = sums["n_ok"].where(sums["n_ok"] > 0)
+    mean = sums["change"] / number
+    variance = (sums["square"] - number * mean**2) / (number - 1.0).where(number > 1)
+    summary = sums[["n_ok", "n_not_run"]]
+    summary["n_failed"] = dataset.sizes["patient"] - sums["n_ok"] - sums["n_not_run"]
+    summary["madrs_change"] = mean
+    summary["madrs_change_sd"] = np.sqrt(np.maximum(variance, 0.0))
+    for outcome, successes in (("response", "responders"), ("remission", "remitters")):
+        low, high = wilson(sums[successes].to_numpy(), sums["n_ok"].to_numpy())
+        share = 100.0 * sums[successes] / number
+        summary[outcome] = share
+        summary[f"{outcome}_low"] = share.copy(data=100.0 * low)
+        summary[f"{outcome}_high"] = share.copy(data=100.0 * high)
+    return _describe(summary).transpose("arm", "hour")
+
+
+def wilson(
+    successes: npt.ArrayLike, trials: npt.ArrayLike, z: float = 1.959963984540054
+) -> tuple[np.ndarray, np.ndarray]:
+    """Wilson's score interval of a proportion (Wilson 1927, doi:10.1080/01621459.1927.10502953).
+
+    Args:
+        successes: Numbers of successes.
+        trials: Numbers of trials.
+        z: Normal quantile; the default gives 95 %.
+
+    Returns:
+        Lower and upper bound as fractions; NaN where there was no trial.
+    """
+    number = np.asarray(trials, dtype=np.float64)
+    number = np.where(number > 0, number, np.nan)
+    share = np.asarray(successes, dtype=np.float64) / number
+    centre = share + z**2 / (2.0 * number)
+    reach = z * np.sqrt(share * (1.0 - share) / number + z**2 / (4.0 * number**2))
+    scale = 1.0 + z**2 / number
+    return np.maximum((centre - reach) / scale, 0.0), np.minimum((centre + reach) / scale, 1.0)
+
+
+def bands(
+    dataset: xr.Dataset, variable: str, quantiles: Sequence[float] = (0.05, 0.5, 0.95)
+) -> xr.DataArray:
+    """Exact quantiles over the patients whose simulation succeeded.
+
+    Args:
+        dataset: A store.
+        variable: Name of a variable with a patient axis.
+        quantiles: Fractions between 0 and 1.
+
+    Returns:
+        Array with the dims of the variable, ``quantile`` in place of ``patient``. Its attribute
+        ``patients_used`` says how many patients went in; from more than `BAND_PATIENTS` patients
+        the first ones stand for all.
+
+    Raises:
+        StoreError: The variable is not in the store.
+    """
+    _require(dataset, variable, "status")
+    first = dataset[[variable, "status"]].isel(patient=slice(BAND_PATIENTS))
+    arms = []
+    for arm in range(dataset.sizes["arm"]):
+        one = first.isel(arm=arm).compute()
+        values = one[variable].transpose(..., "patient").to_numpy()
+        finite = np.isfinite(values).reshape(-1, values.shape[-1]).all(axis=0)
+        used = values[..., (one["status"].to_numpy() == OK) & finite].astype(np.float64)
+        if not used.shape[-1]:
+            used = np.full((*values.shape[:-1], 1), np.nan)
+        arms.append(np.moveaxis(np.quantile(used, quantiles, axis=-1), 0, -1))
+    template = first[variable].isel(patient=0, drop=True)
+    dims = ("arm", *(dim for dim in template.dims if dim != "arm"), "quantile")
+    coordinates = {name: first.coords[name] for name in dims[:-1]}
+    used_patients = first.sizes["patient"]
+    return xr.DataArray(
+        np.stack(arms),
+        dims=dims,
+        coords={**coordinates, "quantile": list(quantiles)},
+        name=variable,
+        attrs={
+            **dataset[variable].attrs,
+            "patients_used": used_patients,
+            "cell_methods": f"patient: quantile (first {used_patients} patients)",
+        },
+    )
+
+
+def format_table(summary: xr.Dataset) -> str:
+    """Write a summary as plain text, one line per arm and hour.
+
+    Args:
+        summary: What `summarise` returned.
+
+    Returns:
+        Columns under a heading, without a final line break.
+    """
+    rows: list[tuple[str, ...]] = [
+        (
+            "arm",
+            "time",
+            "patients",
+            "failed",
+            "MADRS change (SD)",
+            "response % (95 % CI)",
+            "remission % (95 % CI)",
+        )
+    ]
+    for arm in summary["arm"].values:
+        for hour in summary["hour"].values:
+            row = {
+                str(name): float(value)
+                for name, value in summary.sel(arm=arm, hour=hour).data_vars.items()
+            }
+            rows.append(
+                (
+                    str(arm),
+                    f"{hour:g} h",
+                    f"{row['n_ok']:.0f}",
+                    f"{row['n_failed']:.0f}",
+                    f"{row['madrs_change']:.1f} ({row['madrs_change_sd']:.1f})",
+                    *(
+                        f"{row[name]:.1f} ({row[f'{name}_low']:.1f}-{row[f'{name}_high']:.1f})"
+                        for name in ("response", "remission")
+                    ),
+                )
+            )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    )
+
+
+def _require(dataset: xr.Dataset, *names: str) -> None:
+    if missing := [name for name in names if name not in dataset]:
+        raise StoreError(
+            f"the store has no variable {', '.join(missing)}; it has {', '.join(map(str, dataset))}"
+        )
+
+
+def _output_times(dataset: xr.Dataset, hours: Sequence[float]) -> list[int]:
+    times = dataset["time"].to_numpy()
+    nearest = [int(np.abs(times - hour).argmin()) for hour in hours]
+    absent = [h for h, index in zip(hours, nearest, strict=True) if abs(times[index] - h) > 1e-6]
+    if absent:
+        raise StoreError(
+            f"the store has no output at {', '.join(f'{hour:g}' for hour in absent)} h; its times "
+            f"are {', '.join(f'{time:g}' for time in times)} h. Ask for one of these, or add the "
+            "hour to the times of the study."
+        )
+    return nearest
+
+
+def _describe(summary: xr.Dataset) -> xr.Dataset:
+    meanings = {
+        "madrs_change": ("points", "mean change of the rated MADRS from entry"),
+        "madrs_change_sd": ("points", "standard deviation of the change of the rated MADRS"),
+        "n_ok": ("1", "patients in the summary"),
+        "n_failed": ("1", "patients whose simulation failed"),
+        "n_not_run": ("1", "patients not simulated yet"),
+        "response": ("%", "patients with a fall of the MADRS by at least half"),
+        "remission": ("%", "patients with a MADRS of at most 10 points"),
+    }
+    for name, array in summary.data_vars.items():
+        unit, long_name = meanings[str(name).removesuffix("_low").removesuffix("_high")]
+        bound = {"_low": ", lower 95 % bound", "high": ", upper 95 % bound"}.get(str(name)[-4:], "")
+        array.attrs = {"units": unit, "long_name": long_name + bound}
+    summary["hour"].attrs = {"units": "h", "long_name": "time from the first event"}
+    return summary

@@ -1,0 +1,33 @@
+"""Datasets on disk: what a store holds, how it is written, and how it is opened."""
+
+from ketjax.dataset.journal import lock
+from ketjax.dataset.reading import open_store, read_attributes, shards
+from ketjax.dataset.schema import (
+    SOLVER_ERROR,
+    STATUS,
+    STATUS_FLAGS,
+    Coordinates,
+    Variable,
+    readout,
+    trait,
+)
+from ketjax.dataset.store import create, finish, finished_shards, verify, write_shard
+
+__all__ = [
+    "SOLVER_ERROR",
+    "STATUS",
+    "STATUS_FLAGS",
+    "Coordinates",
+    "Variable",
+    "create",
+    "finish",
+    "finished_shards",
+    "lock",
+    "open_store",
+    "read_attributes",
+    "readout",
+    "shards",
+    "trait",
+    "verify",
+    "write_shard",
+]

@@ -1,0 +1,106 @@
+"""Opening a store as an `xarray.Dataset`, on any machine that has xarray, dask and zarr."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from ketjax.dataset import journal
+from ketjax.dataset.schema import NOT_RUN, SCHEMA_VERSION
+from ketjax.errors import StoreError
+
+REQUIRED_ATTRIBUTES = ("complete", "configuration_sha256", "patients", "shard", "variables")
+
+
+def open_store(path: str | Path, *, allow_incomplete: bool = False) -> xr.Dataset:
+    """Open a store lazily, one Dask chunk a shard.
+
+    Args:
+        path: The store.
+        allow_incomplete: Open a store of a run that has not ended. Patients of shards that are not
+            in the journal have status ``not_run`` and NaN (-1 for integers) everywhere.
+
+    Returns:
+        Dataset with dims ``arm``, ``region``, ``time`` [h] and ``patient``; every variable carries
+        ``units`` and ``long_name``.
+
+    Raises:
+        StoreError: There is no store, it is incomplete, or it was written in another schema.
+    """
+    attributes = read_attributes(path)
+    path = Path(path)
+    finished = sorted(journal.entries(path))
+    complete = attributes["complete"] and len(finished) == shards(path)
+    if not complete and not allow_incomplete:
+        raise StoreError(
+            f"{path}: the run that writes this store has not finished ({len(finished)} of "
+            f"{shards(path)} shards). Resume it, or open it with allow_incomplete=True."
+        )
+    shard = int(attributes["shard"])
+    dataset = xr.open_zarr(
+        path,
+        consolidated=False,
+        chunks={"patient": shard},
+        decode_times=False,
+        decode_timedelta=False,
+    )[attributes["variables"]]
+    for axis in ("arm", "region"):
+        if axis in dataset.coords:
+            names = str(dataset[axis].attrs["flag_meanings"]).split()
+            dataset = dataset.assign_coords({axis: names})
+    if not complete:
+        dataset = _hide_unwritten(dataset, shard, finished)
+    dataset.attrs["complete"] = int(complete)  # netCDF has no booleans
+    return dataset
+
+
+def read_attributes(path: str | Path, *, any_version: bool = False) -> dict[str, Any]:
+    """Read the global attributes, and nothing else, of a store.
+
+    Args:
+        path: The store.
+        any_version: Accept a store of another schema version.
+
+    Returns:
+        Name to value, as in the file.
+
+    Raises:
+        StoreError: The path does not exist, is no ketjax store or has another schema version.
+    """
+    if "://" in str(path):
+        raise StoreError(f"{path}: stores are read from local paths only; copy it first")
+    path = Path(path)
+    if not path.exists():
+        raise StoreError(f"{path}: no such store")
+    try:
+        attributes = json.loads((path / "zarr.json").read_text("utf-8"))["attributes"]
+        version = attributes["ketjax_schema_version"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise StoreError(f"{path}: is not a ketjax store") from None
+    if version != SCHEMA_VERSION and not any_version:
+        raise StoreError(
+            f"{path}: written in schema version {version}, this ketjax reads version "
+            f"{SCHEMA_VERSION}. Open it with the ketjax that wrote it "
+            f"({attributes.get('ketjax_version', 'version unknown')})."
+        )
+    if absent := [name for name in REQUIRED_ATTRIBUTES if name not in attributes]:
+        raise StoreError(f"{path}: damaged ketjax store, zarr.json lacks {', '.join(absent)}")
+    return attributes
+
+
+def shards(path: str | Path) -> int:
+    """Number of shards of a store, finished or not."""
+    attributes = read_attributes(path)
+    return -(-int(attributes["patients"]) // int(attributes["shard"]))
+
+
+def _hide_unwritten(dataset: xr.Dataset, shard: int, finished: list[int]) -> xr.Dataset:
+    """Replace what no journal entry vouches for by the fill value."""
+    written = np.isin(dataset["patient"].to_numpy() // shard, finished)
+    mask = xr.DataArray(written, dims="patient").chunk({"patient": shard})
+    return dataset.map(
+        lambda array: array.where(mask, NOT_RUN if array.dtype.kind == "i" else np.nan),
+        keep_attrs=True,
+    )

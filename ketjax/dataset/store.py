@@ -1,0 +1,378 @@
+"""The store: a Zarr 3 directory that is created whole, filled shard by shard, and read lazily.
+
+A shard is a run of patients, in all arms: the unit of work, of resuming, of checksums and of
+reading. One process writes one shard. Zarr would accept two writers in one shard and lose rows
+without a word, so whole shards are the only way in.
+
+    create → write_shard (any order, any process) → finish → open_store
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+from uuid import uuid4
+
+import numpy as np
+import zarr
+from zarr.codecs import BloscCodec, Crc32cCodec
+
+from ketjax.dataset import journal
+from ketjax.dataset.reading import read_attributes, shards
+from ketjax.dataset.schema import (
+    NOT_RUN,
+    SCHEMA_VERSION,
+    STATUS,
+    STATUS_FLAGS,
+    Coordinates,
+    Variable,
+    flags,
+)
+from ketjax.errors import StoreError
+
+CHUNK = 8192
+"""Most patients in one compressed chunk. Smaller chunks cost writing speed, larger ones memory."""
+
+
+def create(
+    path: str | Path,
+    variables: Iterable[Variable],
+    coordinates: Coordinates,
+    *,
+    shard: int,
+    digest: str,
+    attributes: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    overwrite: bool = False,
+) -> Path:
+    """Write the template of a store: every array with its meaning, no data yet.
+
+    The template is built beside its place and renamed, so a store is never half created.
+
+    Args:
+        path: Where the store will be; a local path.
+        variables: What it will hold, besides the status, which is always there.
+        coordinates: Its axes.
+        shard: Patients in a shard; the last shard may be shorter.
+        digest: sha256 of the configuration; only an equal one may resume.
+        attributes: Plain global attributes (title, study, seed, ketjax_version, source ...).
+        provenance: Structured record of the run, kept as one JSON text.
+        overwrite: Delete a ketjax store that is there. Nothing else is ever deleted.
+
+    Returns:
+        The path of the store.
+
+    Raises:
+        StoreError: The path is taken, or is not a ketjax store that could be overwritten.
+        ValueError: The variables or `shard` make no sense.
+    """
+    target = Path(path)
+    if shard < 1:
+        raise ValueError(f"shard is {shard} patients; it must be at least 1")
+    if not target.parent.is_dir():
+        raise StoreError(f"{target}: the folder {target.parent} does not exist; make it first")
+    if os.path.lexists(target):
+        _check_may_overwrite(target, overwrite)
+    contents = [*(variable for variable in variables if variable != STATUS), STATUS]
+    names = [variable.name for variable in contents]
+    if repeated := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"variables {sorted(repeated)} are listed twice")
+    building = target.with_name(f".{target.name}.{uuid4().hex}.partial")
+    try:
+        _write_template(
+            building,
+            contents,
+            coordinates,
+            min(shard, coordinates.patients),
+            {
+                "Conventions": "CF-1.11",
+                "comment": "research model, not for clinical use",
+                **attributes,
+                "ketjax_schema_version": SCHEMA_VERSION,
+                "ketjax_provenance": json.dumps(provenance, allow_nan=False),
+                "configuration_sha256": digest,
+                "start_time": _now(),
+                "complete": False,
+            },
+        )
+        if overwrite and os.path.lexists(target):
+            with journal.lock(target):
+                shutil.rmtree(target)
+        try:
+            building.rename(target)  # atomic: of two runs that start together, one gets the place
+        except OSError:
+            raise StoreError(f"{target}: another run has just created it") from None
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return target
+
+
+def write_shard(path: str | Path, index: int, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write one shard: all arrays, then the status, then the journal entry that makes it count.
+
+    Args:
+        path: The store.
+        index: Number of the shard: patients ``index * shard`` up to ``(index + 1) * shard``.
+        arrays: Every variable of the store, of its shape for the patients of this shard.
+
+    Raises:
+        StoreError: Names, shapes or values do not fit the store.
+    """
+    path = Path(path)
+    attributes = read_attributes(path)
+    shard = int(attributes["shard"])
+    templates = _open_arrays(path, "r+")
+    if missing := sorted(templates.keys() ^ arrays.keys()):
+        raise StoreError(f"{path}: shard {index} and the store differ in variables {missing}")
+    patients = templates["status"].shape[-1]
+    start, stop = index * shard, min((index + 1) * shard, patients)
+    if not 0 <= start < stop:
+        raise StoreError(f"{path}: there is no shard {index}; the store has {shards(path)}")
+    fitted = {
+        name: _fit(path, name, np.asarray(arrays[name]), template, stop - start)
+        for name, template in templates.items()
+    }
+    codes, counts = np.unique(fitted["status"], return_counts=True)
+    if unfit := {int(code) for code in codes} - (STATUS_FLAGS.keys() - {NOT_RUN}):
+        raise StoreError(f"{path}: shard {index} holds patients with status {sorted(unfit)}")
+
+    journal.strike(path, index)
+    order = sorted(fitted, key=lambda name: name == "status")
+    for name in order:
+        templates[name][..., start:stop] = fitted[name]
+    journal.commit(
+        path,
+        index,
+        {
+            "patients": [start, stop],
+            "written": _now(),
+            "status": {STATUS_FLAGS[int(c)]: int(n) for c, n in zip(codes, counts, strict=True)},
+            "sha256": {name: _sha256(fitted[name]) for name in order},
+            "bytes": {name: _stored_bytes(path, templates[name], index) for name in order},
+        },
+    )
+
+
+def finished_shards(path: str | Path, digest: str) -> set[int]:
+    """Find the shards that a resumed run need not compute again.
+
+    A shard counts when the journal lists it and its files still have the sizes noted there.
+
+    Args:
+        path: The store.
+        digest: sha256 of the configuration of the run that resumes.
+
+    Returns:
+        Numbers of the finished shards.
+
+    Raises:
+        StoreError: No store, or a store of another configuration.
+    """
+    path = Path(path)
+    stored = str(read_attributes(path)["configuration_sha256"])
+    if stored != digest:
+        raise StoreError(
+            f"{path}: written by another configuration ({stored[:12]}, this run is {digest[:12]}). "
+            "Resume with the study, versions and settings it was started with, "
+            "or write to another path."
+        )
+    templates = _open_arrays(path, "r")
+    return {
+        index
+        for index, entry in journal.entries(path).items()
+        if all(
+            _stored_bytes(path, template, index) == entry["bytes"].get(name)
+            for name, template in templates.items()
+        )
+    }
+
+
+def finish(path: str | Path, attributes: Mapping[str, Any] | None = None) -> None:
+    """Mark a store as complete.
+
+    Args:
+        path: The store.
+        attributes: Further global attributes known only now.
+
+    Raises:
+        StoreError: A shard is missing.
+    """
+    path = Path(path)
+    entries = journal.entries(path)
+    if missing := sorted(set(range(shards(path))) - entries.keys()):
+        raise StoreError(f"{path}: cannot be finished, shards {missing[:10]} are not written")
+    counts = dict.fromkeys(STATUS_FLAGS.values(), 0)
+    for entry in entries.values():
+        for name, number in entry["status"].items():
+            counts[name] += number
+    zarr.open_group(path, mode="r+", zarr_format=3).attrs.update(
+        {
+            **(attributes or {}),
+            "patients_by_status": json.dumps({name: n for name, n in counts.items() if n}),
+            "end_time": _now(),
+            "complete": True,
+        }
+    )
+
+
+def verify(path: str | Path) -> list[str]:
+    """Read every number of a store and compare it with the journal.
+
+    Args:
+        path: The store.
+
+    Returns:
+        One line a fault, naming shard and variable; empty when the store is whole.
+
+    Raises:
+        StoreError: The path is not a ketjax store.
+    """
+    path = Path(path)
+    number = shards(path)
+    shard = int(read_attributes(path)["shard"])
+    entries = journal.entries(path)
+    templates = _open_arrays(path, "r")
+    faults = []
+    for index in range(number):
+        if index not in entries:
+            faults.append(f"shard {index}: not in the journal, so it holds no data")
+            continue
+        for name, template in templates.items():
+            try:
+                values = np.asarray(template[..., index * shard : (index + 1) * shard])
+            except Exception as error:  # a codec may raise anything on damaged bytes
+                faults.append(f"shard {index}, {name}: cannot be read ({error})")
+                continue
+            if _sha256(values) != entries[index]["sha256"].get(name):
+                faults.append(f"shard {index}, {name}: differs from what was written")
+    return faults
+
+
+def _check_may_overwrite(target: Path, overwrite: bool) -> None:
+    if not overwrite:
+        raise StoreError(
+            f"{target}: exists already. Choose another output, resume it, or ask to overwrite it."
+        )
+    if target.is_symlink():
+        raise StoreError(f"{target}: is a symbolic link; name the store itself to overwrite it")
+    read_attributes(target, any_version=True)
+
+
+def _write_template(
+    path: Path,
+    variables: list[Variable],
+    coordinates: Coordinates,
+    shard: int,
+    attributes: Mapping[str, Any],
+) -> None:
+    json.dumps(attributes, allow_nan=False)  # NaN would make metadata that is not JSON
+    sizes = coordinates.sizes()
+    group = zarr.create_group(
+        path,
+        zarr_format=3,
+        attributes={
+            **attributes,
+            "shard": shard,
+            "patients": coordinates.patients,
+            "variables": [variable.name for variable in variables],
+        },
+    )
+    group.create_group(journal.FOLDER)
+    axes = {
+        "arm": (np.arange(sizes["arm"], dtype=np.int8), _names(coordinates.arms)),
+        "region": (np.arange(sizes["region"], dtype=np.int8), _names(coordinates.regions)),
+        "time": (
+            np.asarray(coordinates.times, dtype=np.float64),
+            {"units": "h", "long_name": "time from the first event"},
+        ),
+        "patient": (
+            np.arange(sizes["patient"], dtype=np.int64),
+            {"units": "1", "long_name": "patient id"},
+        ),
+    }
+    for dim, (values, meaning) in axes.items():
+        if len(values):
+            group.create_array(
+                dim, data=values, chunks=values.shape, dimension_names=(dim,), attributes=meaning
+            )
+    for variable in variables:
+        shape = tuple(sizes[dim] for dim in variable.dims)
+        if 0 in shape:
+            raise ValueError(f"variable {variable.name!r} has a region, but the store has none")
+        outer = tuple(1 if dim == "arm" else sizes[dim] for dim in variable.dims[:-1])
+        group.create_array(
+            variable.name,
+            shape=shape,
+            dtype=variable.dtype,
+            chunks=(*outer, chunk_length(shard)),
+            shards=(*outer, shard),
+            compressors=[BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"), Crc32cCodec()],
+            fill_value=variable.fill,
+            dimension_names=variable.dims,
+            attributes={
+                "units": variable.unit,
+                "long_name": variable.long_name,
+                **dict(variable.attributes),
+            },
+        )
+
+
+def _names(names: tuple[str, ...]) -> dict[str, Any]:
+    return {"units": "1", **flags(dict(enumerate(names)))}
+
+
+def chunk_length(shard: int) -> int:
+    """Largest part of at most `CHUNK` patients that divides a shard, unless it would be tiny."""
+    parts = next(parts for parts in range(-(-shard // CHUNK), shard + 1) if shard % parts == 0)
+    return shard // parts if shard // parts >= CHUNK // 8 else shard
+
+
+def _open_arrays(path: Path, mode: Literal["r", "r+"]) -> dict[str, zarr.Array]:
+    with zarr.config.set({"array.write_empty_chunks": True}):  # all NaN is a result as well
+        arrays = dict(zarr.open_group(path, mode=mode, zarr_format=3).arrays())
+    return {name: arrays[name] for name in read_attributes(path)["variables"]}
+
+
+def _fit(
+    path: Path, name: str, values: np.ndarray, template: zarr.Array, number: int
+) -> np.ndarray:
+    """Values in the type of the store; a number that would change is refused."""
+    shape = (*template.shape[:-1], number)
+    if values.shape != shape:
+        raise StoreError(f"{path}: {name} has shape {values.shape}, this shard needs {shape}")
+    if values.dtype == template.dtype:
+        return np.ascontiguousarray(values)
+    if values.dtype.kind not in "fiu" or not np.can_cast(values.dtype, template.dtype, "same_kind"):
+        raise StoreError(f"{path}: {name} is {values.dtype}, the store holds {template.dtype}")
+    with np.errstate(over="ignore"):
+        cast = values.astype(template.dtype)
+    whole = np.array_equal(np.isfinite(cast), np.isfinite(values))
+    if not whole or (template.dtype.kind == "i" and not np.array_equal(cast, values)):
+        raise StoreError(f"{path}: {name} holds numbers too large for {template.dtype}")
+    return cast
+
+
+def _stored_bytes(path: Path, template: zarr.Array, shard: int) -> int:
+    """Size of the files of one shard of one variable, 0 when one is missing."""
+    leading = template.ndim - 1
+    arms = template.shape[0] if leading else 1
+    total = 0
+    for arm in range(arms):
+        place = "/".join(map(str, (arm, *([0] * (leading - 1)), shard) if leading else (shard,)))
+        file = path / template.path / "c" / place
+        if not file.is_file():
+            return 0
+        total += file.stat().st_size
+    return total
+
+
+def _sha256(values: np.ndarray) -> str:
+    return hashlib.sha256(values.tobytes()).hexdigest()
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -1,0 +1,6 @@
+"""Figures of a dataset, drawn without a screen and without pyplot."""
+
+from ketjax.figures.courses import plot_cascade, plot_response
+from ketjax.figures.style import save
+
+__all__ = ["plot_cascade", "plot_response", "save"]

@@ -1,0 +1,133 @@
+"""How figures of ketjax look: colours of the arms, the time axis, the footer, saving."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
+
+ARM_COLOURS = {"ketamine": "#D55E00", "midazolam": "#0072B2", "saline": "#000000"}
+"""Colours of the arms of the first study, from the palette of Okabe and Ito (2008)."""
+
+OTHER_COLOURS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
+"""The rest of that palette, for arms of other names."""
+
+FIRST_MINUTE = 1.0 / 60.0
+"""Left edge of the time axis [h]: the logarithmic axis has no zero, the start is drawn here."""
+
+TIME_TICKS = {
+    1.0 / 6.0: "10 min",
+    1.0: "1 h",
+    4.0: "4 h",
+    24.0: "1 d",
+    72.0: "3 d",
+    168.0: "7 d",
+    336.0: "14 d",
+    672.0: "28 d",
+    1344.0: "8 wk",
+    2688.0: "16 wk",
+    8760.0: "1 y",
+    26280.0: "3 y",
+}
+"""Hours to the label of a tick; only round times of a trial."""
+
+LABEL_GAP = 0.068
+"""Least distance of two labels as a fraction of the time axis; a label nearer is left out."""
+
+TEXT_SIZE = 8.5
+"""Size of the text on the axes [points]."""
+
+
+def arm_colours(arms: Iterable[str]) -> dict[str, str]:
+    """Give every arm a colour that colour-blind readers can tell apart.
+
+    Args:
+        arms: Names of the arms.
+
+    Returns:
+        Name to colour; the known names keep theirs in every figure.
+    """
+    names = [str(arm) for arm in arms]
+    others = [name for name in names if name not in ARM_COLOURS]
+    spare = {name: OTHER_COLOURS[i % len(OTHER_COLOURS)] for i, name in enumerate(others)}
+    return {name: ARM_COLOURS.get(name) or spare[name] for name in names}
+
+
+def arm_widths(arms: Iterable[str]) -> dict[str, float]:
+    """Line widths in the order to draw: the first arm last, each other one thinner than the last.
+
+    Comparator arms often share a course to the bit; the thin line then lies on the wide one.
+
+    Args:
+        arms: Names of the arms.
+
+    Returns:
+        Name to width [points].
+    """
+    first, *others = (str(arm) for arm in arms)
+    widths = np.linspace(3.0, 1.2, max(len(others), 2)).tolist()
+    return {**dict(zip(others, widths, strict=False)), first: 1.9}
+
+
+def time_positions(hours: np.ndarray) -> np.ndarray:
+    """Places on the logarithmic axis; everything up to the first minute lies on its left edge."""
+    return np.maximum(hours, FIRST_MINUTE)
+
+
+def draw_time_axis(axes: Axes, end: float) -> None:
+    """Make the horizontal axis a logarithmic time axis from the start to `end` [h]."""
+    ticks = {FIRST_MINUTE: "0"}
+    gap = (end / FIRST_MINUTE) ** LABEL_GAP
+    following = np.inf
+    for hour, label in sorted(TIME_TICKS.items(), reverse=True):
+        if hour <= end * 1.001 and hour * gap < following:
+            ticks[hour] = label
+            following = hour
+    axes.set_xscale("log")
+    axes.set_xlim(FIRST_MINUTE, end)
+    axes.xaxis.set_major_locator(FixedLocator(list(ticks)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticks(list(ticks), list(ticks.values()))
+    tidy(axes)
+
+
+def tidy(axes: Axes) -> None:
+    """Light grid, no frame on top and right, small text."""
+    axes.grid(True, color="0.92", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=TEXT_SIZE - 0.5, length=3)
+    axes.margins(y=0.06)
+
+
+def draw_footer(figure: Figure, dataset: xr.Dataset) -> None:
+    """Say under the figure where its numbers come from, and what they are not."""
+    attributes = dataset.attrs
+    origin = [
+        str(attributes.get("study", "study without a name")),
+        f"{dataset.sizes['patient']:,} virtual patients per arm",
+        f"seed {attributes.get('seed', 'unknown')}",
+        f"ketjax {attributes.get('ketjax_version', 'version unknown')}",
+    ]
+    if not attributes.get("complete", True):
+        origin.append("incomplete run")
+    origin.append("research model, not for clinical use")
+    figure.supxlabel("  ·  ".join(origin), fontsize=TEXT_SIZE - 1.5, color="0.35")
+
+
+def save(figure: Figure, path: str | Path) -> Path:
+    """Write a figure as PNG.
+
+    Args:
+        figure: What a plot function returned.
+        path: The file; its folder must exist.
+
+    Returns:
+        The path written.
+    """
+    path = Path(path)
+    figure.savefig(path, dpi=150, format="png")
+    return path

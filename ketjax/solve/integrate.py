@@ -1,0 +1,102 @@
+"""Solve an initial value problem for many patients in one call."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ketjax.solve.march import System, broadcast, patients, take_lanes
+from ketjax.solve.mesh import Mesh, check_times
+from ketjax.solve.methods import RODAS4, RODAS5P, Method
+from ketjax.solve.solution import Solution
+
+BLOCK = 1024
+REFINE_LIMIT = 10.0
+
+
+def integrate(
+    rhs: Callable[..., tuple],
+    y0: tuple,
+    times: Sequence[float],
+    parameters: Any,
+    rtol: float = 1e-6,
+    atol: float | Sequence[float] = 1e-9,
+    *,
+    edges: Sequence[float] = (),
+    method: Method | None = None,
+    mesh: Mesh | None = None,
+    serve: float = 1.0,
+    max_steps: int = 100_000,
+) -> Solution:
+    """Integrate dy/dt = rhs(t, y, parameters) for all patients on a common mesh.
+
+    Args:
+        rhs: function of (t, y, parameters) that returns one derivative a state as a tuple. ``y`` is
+            a tuple of arrays (patient,); every operation is elementwise over patients.
+        y0: start, one array (patient,) or scalar a state.
+        times: output times, strictly increasing; the first is the start.
+        parameters: any pytree with leaves scalar or (patient,).
+        rtol: relative tolerance of the local error [1].
+        atol: absolute tolerance, one or one a state, in the unit of the state.
+        edges: times at which rhs is discontinuous; each becomes the edge of a step.
+        method: Rosenbrock method; by tolerance if None.
+        mesh: mesh of an earlier call, to take the very same steps; a new one if None.
+        serve: quantile of the pilot's errors that the steps serve; 1 serves the worst patient.
+        max_steps: most steps.
+
+    Returns:
+        The solution at ``times``.
+
+    Raises:
+        ValueError: the times, tolerances or shapes are not allowed.
+    """
+    grid, cuts = check_times(times, edges)
+    y0, parameters = _as_arrays(y0), jax.tree.map(jnp.asarray, parameters)
+    dtype = y0[0].dtype
+    method = method or (RODAS5P if rtol < 1e-5 else RODAS4)
+    lanes = patients(y0, parameters)
+    y0 = broadcast(y0, lanes)
+    system = System(rhs, y0, parameters, method=method, rtol=rtol, atol=atol)
+    if mesh is None:
+        mesh = system.make_mesh(y0, parameters, grid, cuts, serve=serve, max_steps=max_steps)
+    elif not np.array_equal(mesh.times, grid):
+        raise ValueError("the mesh was made for other times; make a new one or pass its times")
+
+    block = min(BLOCK, -(-lanes // 64) * 64)
+    states = np.empty((grid.size, len(y0), lanes), dtype)
+    status, error = np.empty(lanes, np.int8), np.empty(lanes, dtype)
+    for begin in range(0, lanes, block):
+        inside = np.arange(begin, min(begin + block, lanes))
+        padded = np.concatenate([inside, np.full(block - inside.size, inside[0])])
+        start, own = (take_lanes(tree, padded, axis=0) for tree in (y0, parameters))
+        result = system.march(mesh, start, own)
+        result = system.refine(mesh, result, start, own, limit=REFINE_LIMIT)
+        states[:, :, inside] = np.stack(result.readouts, axis=1)[..., : inside.size]
+        status[inside] = np.asarray(result.status)[: inside.size]
+        error[inside] = np.asarray(result.error)[: inside.size]
+    return Solution(grid, states, status, error, mesh.steps, mesh)
+
+
+def _as_arrays(y0: tuple) -> tuple:
+    """States as arrays of one floating dtype.
+
+    Raises:
+        ValueError: the states differ in dtype, or are float64 while 64 bits are off.
+    """
+    if not isinstance(y0, tuple) or not y0:
+        raise ValueError(f"y0 is {type(y0).__name__}; give a tuple with one array a state")
+    wide = any(getattr(value, "dtype", None) == np.float64 for value in y0)
+    if wide and not jax.config.jax_enable_x64:
+        raise ValueError(
+            "y0 holds float64 arrays but 64-bit numbers are off in jax; pass float32 arrays or set"
+            ' jax.config.update("jax_enable_x64", True) at the start of the program'
+        )
+    found = {np.dtype(value.dtype) for value in y0 if hasattr(value, "dtype")}
+    floating = {dtype for dtype in found if np.issubdtype(dtype, np.floating)}
+    if len(floating) > 1:
+        names = sorted(dtype.name for dtype in floating)
+        raise ValueError(f"y0 mixes the dtypes {names}; give all states one dtype")
+    dtype = floating.pop() if floating else jnp.zeros(0, float).dtype
+    return tuple(jnp.asarray(value, dtype) for value in y0)

@@ -1,0 +1,325 @@
+"""The study: what is asked, of whom, under which regimens, and what is kept.
+
+A study is written as TOML with a unit on every quantity; inside there are bare floats in house
+units. Everything is checked here, before anything is drawn or compiled, and every problem found
+is reported in one message. `Study.to_json` writes the study back in the same form, with house
+units, every default and the seed, so that a store can say exactly what made it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+
+from ketjax import manifest
+from ketjax.errors import StudyError, check_name, check_range
+from ketjax.fields import (
+    EPSILON,
+    Amount,
+    Context,
+    Correlations,
+    Duration,
+    Entry,
+    Integer,
+    Length,
+    Name,
+    Overrides,
+    ParameterRow,
+    Readouts,
+    Start,
+    Times,
+    UnitFraction,
+    Vocabulary,
+    context_of,
+    known,
+    model_vocabulary,
+    refuse,
+)
+from ketjax.regimen import Blocker, Dose, Drug, Event, Regimen, Route, Session, Target, repeat
+
+__all__ = [
+    "Arm",
+    "Output",
+    "ParameterRow",
+    "PopulationSettings",
+    "SolverSettings",
+    "Study",
+    "Vocabulary",
+]
+
+
+class Section(BaseModel):
+    """A table of the manifest: strict, complete, unchangeable."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Repeat(Section):
+    """The same event again: every so many hours [h], so many times in all."""
+
+    every: Length
+    count: Annotated[int, Field(ge=1, le=10_000)]
+
+
+class DoseEntry(Section):
+    """One `[[arms.NAME.doses]]`."""
+
+    drug: Drug
+    route: Route
+    amount: Amount
+    time: Start
+    duration: Duration = 0.0
+    repeat: Repeat | None = None
+
+    def event(self) -> Dose:
+        """The dose, or the first of them."""
+        amount, unit = self.amount
+        per_kg = unit == "mg/kg"
+        return Dose(self.drug, self.route, amount, per_kg, self.time, self.duration)
+
+
+class BlockerEntry(Section):
+    """One `[[arms.NAME.blockers]]`."""
+
+    target: Target
+    fraction: UnitFraction
+    time: Start
+    duration: Length
+    repeat: Repeat | None = None
+
+    def event(self) -> Blocker:
+        """The blocker, or the first of them."""
+        return Blocker(self.target, self.fraction, self.time, self.duration)
+
+
+class SessionEntry(Section):
+    """One `[[arms.NAME.sessions]]`."""
+
+    time: Start
+    duration: Length
+    intensity: UnitFraction = 1.0
+    repeat: Repeat | None = None
+
+    def event(self) -> Session:
+        """The session, or the first of them."""
+        return Session(self.time, self.duration, self.intensity)
+
+
+AnyEntry = TypeVar("AnyEntry", DoseEntry, BlockerEntry, SessionEntry)
+
+
+def _check_entry(entry: AnyEntry, info: ValidationInfo) -> AnyEntry:
+    """Check what concerns several keys of an event: its own rules, and its last repetition."""
+    event, again = entry.event(), entry.repeat
+    if again is not None:
+        last = event.time + (again.count - 1) * again.every
+        horizon = context_of(info).horizon
+        problems = check_range("repeat", last, 0.0, horizon, "h", open_high=True)
+        message = "the last repetition starts after the end of the study"
+        refuse([replace(problem, message=message) for problem in problems])
+    return entry
+
+
+# A list of TOML becomes a tuple; each entry is checked as a whole.
+Listed = Annotated[
+    tuple[Annotated[AnyEntry, AfterValidator(_check_entry)], ...], Field(strict=False)
+]
+
+
+def _write_out(entry: DoseEntry | BlockerEntry | SessionEntry) -> tuple[Event, ...]:
+    """The event and its repetitions."""
+    if entry.repeat is None:
+        return (entry.event(),)
+    return repeat(entry.event(), entry.repeat.every, entry.repeat.count)
+
+
+class Arm(Section):
+    """One `[arms.NAME]`: what is done to the patients, and what they expect of it."""
+
+    expectancy: Annotated[str, known("expectancy design", "expectancy_designs")] = "none"
+    doses: Listed[DoseEntry] = ()
+    blockers: Listed[BlockerEntry] = ()
+    sessions: Listed[SessionEntry] = ()
+    parameters: Overrides = Field(default_factory=dict)
+
+    @cached_property
+    def regimen(self) -> Regimen:
+        """The doses, blockers and sessions on one time line, repetitions written out."""
+        entries = (*self.doses, *self.blockers, *self.sessions)
+        return Regimen(tuple(event for entry in entries for event in _write_out(entry)))
+
+
+class PopulationSettings(Section):
+    """`[population]`: how many patients, and who they are.
+
+    Attributes:
+        patients: how many in each arm; the same people in every arm.
+        seed: of all random numbers; drawn if none is given, and written to the store.
+        design: how patients are spread over the population's distributions.
+        species: who is simulated.
+        typical: whether every patient is the typical one.
+        entry: range of each covariate within which patients enter the study, in the unit of
+            the vocabulary.
+        correlations: of the random effects of two parameters, by "path ~ path".
+    """
+
+    patients: Annotated[Integer, Field(ge=1, lt=2**32)]
+    seed: Annotated[Integer, Field(ge=0, lt=2**63)] = Field(
+        default_factory=lambda: secrets.randbelow(2**63)
+    )
+    design: Literal["random", "sobol"] = "random"
+    species: Annotated[str, known("species", "species")] = "human"
+    typical: bool = False
+    entry: Entry = Field(default_factory=dict)
+    correlations: Correlations = Field(default_factory=dict)
+
+
+class Output(Section):
+    """`[output]`: how long the study lasts [h], when [h] and what is kept."""
+
+    horizon: Length
+    times: Times
+    readouts: Readouts = Field(default="all", validate_default=True)
+
+
+class SolverSettings(Section):
+    """`[solver]`: relative tolerance [1] and the floating-point type."""
+
+    rtol: float = 1e-4
+    dtype: Literal["float32", "float64"] = "float32"
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        refuse(check_range("rtol", self.rtol, 10 * EPSILON[self.dtype], 0.1))
+        return self
+
+
+class Study(Section):
+    """A study: the question and everything needed to answer it by simulation."""
+
+    name: Name
+    question: str = ""
+    allow_extrapolation: bool = False
+    population: PopulationSettings
+    output: Output
+    solver: SolverSettings = SolverSettings()
+    parameters: Overrides = Field(default_factory=dict)
+    arms: Annotated[dict[Name, Arm], Field(min_length=1)]
+    _vocabulary: Vocabulary = PrivateAttr()
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Keep the vocabulary: it holds the units that the study is written back with."""
+        self._vocabulary = context.vocabulary if context else model_vocabulary()
+
+    @classmethod
+    def read(cls, path: str | Path, vocabulary: Vocabulary | None = None) -> Study:
+        """Read a study from a TOML file.
+
+        Args:
+            path: the file.
+            vocabulary: the names that may be used; those of the model if not given.
+
+        Returns:
+            The study, complete and checked.
+
+        Raises:
+            StudyError: with every problem of the file, or the one that keeps it from being read.
+        """
+        try:
+            return cls.parse(manifest.read_text(Path(path)), vocabulary)
+        except StudyError as error:
+            raise StudyError(error.problems, source=str(path)) from None
+
+    @classmethod
+    def parse(cls, source: str | Mapping[str, Any], vocabulary: Vocabulary | None = None) -> Study:
+        """Read a study from TOML text, or from the tables of one (`json.loads` of `to_json`).
+
+        Args:
+            source: TOML text or its tables.
+            vocabulary: the names that may be used; those of the model if not given.
+
+        Returns:
+            The study, complete and checked.
+
+        Raises:
+            StudyError: with every problem.
+        """
+        text = source if isinstance(source, str) else ""
+        document = manifest.parse_toml(text) if isinstance(source, str) else dict(source)
+        try:
+            return cls.model_validate(
+                document, context=Context.of(document, vocabulary or model_vocabulary())
+            )
+        except ValidationError as error:
+            raise StudyError(manifest.explain(error, cls, text)) from None
+
+    @property
+    def horizon(self) -> float:
+        """The end of the study [h]."""
+        return self.output.horizon
+
+    @property
+    def times(self) -> tuple[float, ...]:
+        """When readouts are kept [h]."""
+        return self.output.times
+
+    @property
+    def readouts(self) -> tuple[str, ...]:
+        """What is kept."""
+        return self.output.readouts
+
+    def to_dict(self) -> dict[str, Any]:
+        """The study as tables that `parse` reads back, every default written out."""
+        context = Context(self._vocabulary)
+        return self.model_dump(mode="json", exclude_none=True, context=context)
+
+    def to_json(self) -> str:
+        """The canonical text of the study: equal studies give equal text."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False)
+
+    def digest(self) -> str:
+        """The SHA-256 of the canonical text, 64 hexadecimal digits."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    def __hash__(self) -> int:
+        """Equal studies have equal hashes."""
+        return hash(self.digest())
+
+    def replace(self, **changes: Any) -> Study:
+        """The same study with other settings, checked anew.
+
+        Args:
+            **changes: settings by name, as the manifest writes them: `patients=100`,
+                `horizon="7 day"`, `rtol=1e-5`.
+
+        Returns:
+            Another study.
+
+        Raises:
+            StudyError: if a setting is unknown or the study no longer makes sense.
+        """
+        document = self.to_dict()
+        homes = dict.fromkeys(type(self).model_fields, document)
+        for section in ("population", "output", "solver"):
+            homes |= dict.fromkeys(type(getattr(self, section)).model_fields, document[section])
+        refuse([p for name in changes for p in check_name(name, name, homes, "setting")])
+        for name, value in changes.items():
+            homes[name][name] = value
+        return type(self).parse(document, self._vocabulary)
