@@ -13,6 +13,9 @@ OVERRIDES: dict[str, dict[str, float]] = {
     "rat": {
         "demography.weight": _RAT_WEIGHT,
         "demography.age": 0.25,
+        "demography.female": 0.0,
+        "demography.cyp2b6_variants": -1.0,
+        "demography.met_alleles": -1.0,
         "pharmacokinetics.reference_weight": _RAT_WEIGHT,
         "pharmacokinetics.central_volume": 2.2 * _RAT_WEIGHT,
         "pharmacokinetics.fast_peripheral_volume": 2.0 * _RAT_WEIGHT,

@@ -1,4 +1,4 @@
-"""The numerics: initial value problems for many patients at once. Knows arrays, never a drug's name."""
+"""The numerics: initial value problems for many patients; knows arrays, never a drug's name."""
 
 from ketjax.solve.integrate import integrate
 from ketjax.solve.march import System

@@ -6,8 +6,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
-from ketjax.solve.march import System, broadcast, patients, take_lanes
+from ketjax.solve.lanes import broadcast, patients, take_lanes, widest_float
+from ketjax.solve.march import System
 from ketjax.solve.mesh import Mesh, check_times
 from ketjax.solve.methods import RODAS4, RODAS5P, Method
 from ketjax.solve.solution import Solution
@@ -19,12 +21,12 @@ REFINE_LIMIT = 10.0
 def integrate(
     rhs: Callable[..., tuple],
     y0: tuple,
-    times: Sequence[float],
+    times: ArrayLike,
     parameters: Any,
     rtol: float = 1e-6,
     atol: float | Sequence[float] = 1e-9,
     *,
-    edges: Sequence[float] = (),
+    edges: ArrayLike = (),
     method: Method | None = None,
     mesh: Mesh | None = None,
     serve: float = 1.0,
@@ -88,7 +90,7 @@ def _as_arrays(y0: tuple) -> tuple:
     if not isinstance(y0, tuple) or not y0:
         raise ValueError(f"y0 is {type(y0).__name__}; give a tuple with one array a state")
     wide = any(getattr(value, "dtype", None) == np.float64 for value in y0)
-    if wide and not jax.config.jax_enable_x64:
+    if wide and widest_float() != np.float64:
         raise ValueError(
             "y0 holds float64 arrays but 64-bit numbers are off in jax; pass float32 arrays or set"
             ' jax.config.update("jax_enable_x64", True) at the start of the program'
@@ -98,5 +100,5 @@ def _as_arrays(y0: tuple) -> tuple:
     if len(floating) > 1:
         names = sorted(dtype.name for dtype in floating)
         raise ValueError(f"y0 mixes the dtypes {names}; give all states one dtype")
-    dtype = floating.pop() if floating else jnp.zeros(0, float).dtype
+    dtype = floating.pop() if floating else widest_float()
     return tuple(jnp.asarray(value, dtype) for value in y0)

@@ -11,12 +11,12 @@ local error it met. Build a System once and keep it.
     result = system.march(mesh, y0, parameters)
     result = system.refine(mesh, result, y0, parameters)
 
-Inputs that are constant between events are ``forcing``: leaves (segment,) or (segment, patient), and
+Inputs that are constant between events are ``forcing``: leaves (segment,) or (segment, patient);
 ``rhs`` is then called with ``(parameters, row)``. ``jump(y, parameters, row)`` acts at the start of
 each segment with that segment's row of ``impulses``. An output at an event edge, or at the start,
 shows the state before the impulse.
 
-An example leaf of ``y0``, ``forcing`` or ``impulses`` that is zero everywhere promises zero in every
+An example leaf of ``y0``, ``forcing`` or ``impulses`` that is zero everywhere promises zero in each
 later call; states that this keeps at zero, and states that nothing wanted reads, are not marched.
 """
 
@@ -27,14 +27,24 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
+from ketjax.solve.compilation import compiler_options
+from ketjax.solve.lanes import (
+    broadcast,
+    cast_floats,
+    patients,
+    sample_lanes,
+    take_lanes,
+    widest_float,
+)
 from ketjax.solve.mesh import Mesh, build_mesh, check_times
 from ketjax.solve.methods import RODAS4, Method
 from ketjax.solve.pilot import fly
 from ketjax.solve.reduction import Reduction, reduce_system
 from ketjax.solve.rosenbrock import step
 from ketjax.solve.solution import Result, Status
-from ketjax.solve.structure import trace
+from ketjax.solve.structure import trace, without_zeros
 
 Tree = Any
 
@@ -100,7 +110,8 @@ class System:
         smallest = 10.0 * float(jnp.finfo(dtype).eps)
         if not rtol >= smallest:
             raise ValueError(
-                f"rtol = {rtol} is below {smallest:.2g}, the smallest allowed for {dtype}; raise rtol"
+                f"rtol = {rtol} is below {smallest:.2g}, the smallest allowed for {dtype};"
+                " raise rtol"
             )
         self.method, self.rtol, self.chunk, self.piece = method, float(rtol), chunk, piece
         self.size = size
@@ -111,13 +122,12 @@ class System:
         )
         self.kept = self._reduction.kept
         self._controlled = tuple(
-            (position, self.atol[index])
-            for position, index in enumerate(self.kept)
-            if marks[index]
+            (position, self.atol[index]) for position, index in enumerate(self.kept) if marks[index]
         )
-        self._piece_program = jax.jit(self._march_piece)
+        options = compiler_options()
+        self._piece_program = jax.jit(self._march_piece, compiler_options=options)
         self._observe_program = jax.jit(self._observed)
-        self._trial_program = jax.jit(self._trial)
+        self._trial_program = jax.jit(self._trial, compiler_options=options)
         self._jump_program = jax.jit(self._jumped)
         self._take = jax.jit(lambda tree, rows: jax.tree.map(lambda leaf: leaf[rows], tree))
 
@@ -125,8 +135,8 @@ class System:
         self,
         y0: tuple,
         parameters: Tree,
-        times: Sequence[float],
-        edges: Sequence[float] = (),
+        times: ArrayLike,
+        edges: ArrayLike = (),
         forcing: Tree = None,
         impulses: Tree = None,
         *,
@@ -157,13 +167,15 @@ class System:
         lanes = sample_lanes(patients(y0, parameters), pilot, (y0, parameters))
         y0, parameters = (take_lanes(tree, lanes, axis=0) for tree in (y0, parameters))
         forcing, impulses = (take_lanes(tree, lanes, axis=1) for tree in (forcing, impulses))
-        widest = jnp.zeros(0, float).dtype
-        y0, parameters, forcing, impulses = _cast((y0, parameters, forcing, impulses), widest)
+        widest = widest_float()
+        y0, parameters, forcing, impulses = cast_floats((y0, parameters, forcing, impulses), widest)
         y = self._start(y0, parameters)
 
         def trial(t: float, h: float, y: tuple, segment: int) -> tuple[tuple, np.ndarray]:
             now, length = np.asarray(t, widest), np.asarray(h, widest)
-            y_new, error = self._trial_program(now, length, y, parameters, forcing, np.int32(segment))
+            y_new, error = self._trial_program(
+                now, length, y, parameters, forcing, np.int32(segment)
+            )
             return y_new, np.asarray(error, np.float64)
 
         def jump(y: tuple, segment: int) -> tuple:
@@ -203,9 +215,11 @@ class System:
         self._reduction.check_zeros(y0, forcing, impulses)
         y = self._start(y0, parameters)
         dtype = y[0].dtype
-        limit = np.asarray(min(limit, float(jnp.finfo(dtype).max)), dtype)
+        ceiling = np.asarray(min(limit, float(jnp.finfo(dtype).max)), dtype)
         error = jnp.zeros_like(y[0])
-        rows = [self._observe_program(np.asarray(mesh.times[0], dtype), y, parameters, error, limit)]
+        rows = [
+            self._observe_program(np.asarray(mesh.times[0], dtype), y, parameters, error, ceiling)
+        ]
         picked = [jax.tree.map(lambda leaf: leaf[None], rows[0])]
         late = mesh.times > mesh.reached * (1.0 + 1e-12)
         for begin in range(0, mesh.steps, mesh.piece):
@@ -217,7 +231,7 @@ class System:
                 mesh.first[window],
             )
             y, error, readouts = self._piece_program(
-                y, error, schedule, parameters, forcing, impulses, limit
+                y, error, schedule, parameters, forcing, impulses, ceiling
             )
             inside = (mesh.output > begin) & (mesh.output <= begin + mesh.piece)
             if inside.any():
@@ -228,7 +242,7 @@ class System:
             readouts = jax.tree.map(lambda leaf: jnp.where(late[:, None], jnp.nan, leaf), readouts)
         failed = jnp.where(jnp.isinf(error), np.int8(Status.NON_FINITE), np.int8(Status.OK))
         failed = jnp.where(
-            (error > limit) & jnp.isfinite(error), np.int8(Status.MAX_STEPS), failed
+            (error > ceiling) & jnp.isfinite(error), np.int8(Status.MAX_STEPS), failed
         )
         if mesh.status:
             failed = jnp.where(failed == 0, np.int8(mesh.status), failed)
@@ -259,7 +273,8 @@ class System:
             levels: most halvings.
 
         Returns:
-            The result with those patients replaced; who still fails has a status, and NaN from then on.
+            The result with those patients replaced; one that still fails has a status, and NaN
+            from its failure on.
         """
         error = np.array(result.error)
         if mesh.status or not np.any(~(error <= limit)):
@@ -333,7 +348,7 @@ class System:
         """One step and its local error over the tolerance, infinite where not finite."""
         row = jax.tree.map(lambda leaf: jnp.asarray(leaf)[segment], forcing)
         rhs = partial(self._reduction.rhs, self._rhs)
-        program = trace(rhs, t, y, parameters, row)
+        program = without_zeros(trace(rhs, t, y, parameters, row))
         y_new, error = step(self.method, program, t, h, y, jax.tree.leaves((parameters, row)))
         norm = jnp.zeros_like(y[0])
         for position, atol in self._controlled:
@@ -354,50 +369,6 @@ class System:
         everything = self._reduction.expand(y, jnp.zeros_like(y[0]))
         seen = everything if self._observe is None else self._observe(t, everything, parameters)
         return jax.tree.map(lambda leaf: jnp.where(error <= limit, leaf, jnp.nan), seen)
-
-
-def patients(y0: tuple, parameters: Tree) -> int:
-    """Number of patients: the length of the one-dimensional leaves, 1 if all are scalar."""
-    lengths = {np.shape(leaf)[0] for leaf in jax.tree.leaves((y0, parameters)) if np.ndim(leaf) == 1}
-    if len(lengths) > 1:
-        raise ValueError(
-            f"y0 and parameters hold arrays of lengths {sorted(lengths)};"
-            " every leaf must be a scalar or have one entry per patient"
-        )
-    return lengths.pop() if lengths else 1
-
-
-def broadcast(y0: tuple, lanes: int) -> tuple:
-    """States as arrays (patient,)."""
-    return tuple(jnp.broadcast_to(value, (lanes,)) for value in y0)
-
-
-def sample_lanes(lanes: int, pilot: int, tree: Tree) -> np.ndarray:
-    """Evenly spread patients and those with the extremes of each leaf, padded to whole 64s."""
-    spread = np.linspace(0, lanes - 1, min(pilot, lanes)).astype(int)
-    columns = [np.asarray(leaf) for leaf in jax.tree.leaves(tree) if np.ndim(leaf) == 1]
-    extremes = [pick(column) for column in columns for pick in (np.argmin, np.argmax)]
-    chosen = np.union1d(spread, np.asarray(extremes, int))
-    return np.concatenate([chosen, np.full(-chosen.size % 64, chosen[0])])
-
-
-def take_lanes(tree: Tree, lanes: np.ndarray, axis: int) -> Tree:
-    """The given patients of each leaf that has a patient axis."""
-
-    def take(leaf: Any) -> Any:
-        return jnp.take(jnp.asarray(leaf), lanes, axis=axis) if np.ndim(leaf) > axis else leaf
-
-    return jax.tree.map(take, tree)
-
-
-def _cast(tree: Tree, dtype: Any) -> Tree:
-    """Floating leaves in another precision."""
-
-    def cast(leaf: Any) -> Any:
-        array = jnp.asarray(leaf)
-        return array.astype(dtype) if jnp.issubdtype(array.dtype, jnp.floating) else array
-
-    return jax.tree.map(cast, tree)
 
 
 def _per_state(name: str, value: Any, size: int, kind: Callable[[Any], Any]) -> tuple:

@@ -1,14 +1,15 @@
 """The mesh: the steps that every patient takes, as plain numbers on the host.
 
-A mesh is made from the steps of a pilot integration. The pilot's step density is kept and resampled
-so that each output interval holds a whole number of chunks, each event edge is a step edge, and the
-total is a whole number of pieces; no step grows except by that rounding.
+A mesh is made from the steps of a pilot integration by cutting some of them into equal parts, so
+that each output interval holds a whole number of chunks and the total is a whole number of pieces.
+The pilot's step edges all stay, so a short step across a kink still crosses that kink.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def anchors_of(times: np.ndarray, edges: np.ndarray) -> np.ndarray:
     return np.union1d(times, edges)
 
 
-def check_times(times: Sequence[float], edges: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+def check_times(times: ArrayLike, edges: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Output times and edges as float64 arrays.
 
     Args:
@@ -100,7 +101,9 @@ def check_times(times: Sequence[float], edges: Sequence[float]) -> tuple[np.ndar
         checked.append(array)
     grid, cuts = checked
     if grid.size < 2:
-        raise ValueError(f"times has {grid.size} entries; give the start and at least one more time")
+        raise ValueError(
+            f"times has {grid.size} entries; give the start and at least one more time"
+        )
     outside = np.flatnonzero((cuts <= grid[0]) | (cuts >= grid[-1]))
     if outside.size:
         where = int(outside[0])
@@ -120,7 +123,7 @@ def build_mesh(
     status: int = 0,
     reached: float = np.inf,
 ) -> Mesh:
-    """Resample accepted steps to whole chunks and pieces.
+    """Cut accepted steps so that they fill whole chunks and pieces.
 
     Args:
         times: (time,) output times.
@@ -143,9 +146,9 @@ def build_mesh(
 
     knots = [anchors[:1]]
     for steps, count in zip(accepted, counts, strict=True):
-        inside = np.interp(np.linspace(0.0, len(steps) - 1.0, count + 1), np.arange(len(steps)), steps)
-        inside[-1] = steps[-1]
-        knots.append(inside[1:])
+        shares = np.floor(np.linspace(0.0, count, len(steps)) + 1e-9)
+        index = np.interp(np.arange(1, count + 1), shares, np.arange(len(steps)))
+        knots.append(np.interp(index, np.arange(len(steps)), steps))
     knot = np.concatenate(knots)
     start = knot[:-1]
     segment = np.searchsorted(edges, start, side="right")

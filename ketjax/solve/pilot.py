@@ -67,8 +67,11 @@ def fly(
     anchors = anchors_of(times, edges)
     exponent = 1.0 / (error_order + 1)
     active: np.ndarray | None = None
-    accepted = [np.array([left, right]) for left, right in zip(anchors[:-1], anchors[1:], strict=True)]
+    accepted = [
+        np.array([left, right]) for left, right in zip(anchors[:-1], anchors[1:], strict=True)
+    ]
     steps = rejected = 0
+    previous, after_reject = 1.0, True
     h = 1e-3 * (anchors[1] - anchors[0])
     for index, (left, right) in enumerate(zip(anchors[:-1], anchors[1:], strict=True)):
         segment = int(np.searchsorted(edges, left, side="right"))
@@ -104,12 +107,11 @@ def fly(
             h = trial_h * max(SHRINK_LIMIT, min(shrink, 0.8))
             if h > SMALLEST_RELATIVE_STEP * abs(t) and streak < LARGEST_FAILING_STREAK:
                 continue
-            failing = active & ~np.isfinite(errors)
-            if not failing.any():
-                return _early(accepted, index, knots, rejected, Status.STEP_TOO_SMALL)
-            active = active & ~failing
+            # No step is small enough for these lanes: go on without them.
+            active = active & (errors <= 1.0)
             if not active.any():
-                return _early(accepted, index, knots, rejected, Status.NON_FINITE)
+                status = Status.STEP_TOO_SMALL if np.isfinite(error) else Status.NON_FINITE
+                return _early(accepted, index, knots, rejected, status)
             h, streak = 1e-3 * remaining, 0
         accepted[index] = np.array(knots)
     return Flight(accepted, rejected, int(Status.OK), float(anchors[-1]))

@@ -1,8 +1,8 @@
 """Which states need to be marched at all.
 
-A state that starts at zero, receives no impulse and has a derivative that is structurally zero stays
-at zero. A state that no wanted readout and no kept state reads changes nothing. Both are dropped
-before anything is compiled.
+A state that starts at zero, receives no impulse and has a derivative that is structurally zero
+stays at zero. A state that no wanted readout and no kept state reads changes nothing. Both are
+dropped before anything is compiled.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from ketjax.solve.structure import Program, dependencies, trace, zero_outputs
 
@@ -49,7 +50,9 @@ class Reduction:
             everything[index] = value
         return tuple(everything)
 
-    def rhs(self, rhs: Callable[..., tuple], t: Any, kept: tuple, parameters: Tree, row: Tree) -> tuple:
+    def rhs(
+        self, rhs: Callable[..., tuple], t: Any, kept: tuple, parameters: Tree, row: Tree
+    ) -> tuple:
         """Derivatives of the marched states."""
         y = self.expand(kept, jnp.zeros(kept[0].shape, kept[0].dtype))
         row = _with_zeros(row, self.zero_forcing)
@@ -77,7 +80,7 @@ class Reduction:
             ("impulses", impulses, self.zero_impulses),
         ):
             for index, (leaf, mark) in enumerate(zip(jax.tree.leaves(tree), marks, strict=True)):
-                if mark and not isinstance(leaf, jax.core.Tracer) and np.any(np.asarray(leaf)):
+                if mark and not isinstance(leaf, Tracer) and np.any(np.asarray(leaf)):
                     raise ValueError(
                         f"leaf {index} of {name} is not zero, but it was zero in the example the"
                         " System was built from; build the System with a nonzero example"
@@ -148,10 +151,14 @@ def reduce_system(
             break
         zero = smaller
 
-    reads = [frozenset(i - 1 for i in row if 1 <= i <= size) for row in
-             dependencies(flow_program, flow_marks(zero))]
-    kicks = [frozenset(i for i in row if i < size) for row in
-             dependencies(kick_program, kick_marks(zero))]
+    reads = [
+        frozenset(i - 1 for i in row if 1 <= i <= size)
+        for row in dependencies(flow_program, flow_marks(zero))
+    ]
+    kicks = [
+        frozenset(i for i in row if i < size)
+        for row in dependencies(kick_program, kick_marks(zero))
+    ]
     if observe is None:
         needed = set(range(size)) if wanted is None else set(wanted)
     else:
@@ -180,7 +187,7 @@ def reduce_system(
 
 def is_zero_everywhere(leaf: Any) -> bool:
     """True for a concrete array that holds only zeros."""
-    return not isinstance(leaf, jax.core.Tracer) and not np.any(np.asarray(leaf))
+    return not isinstance(leaf, Tracer) and not np.any(np.asarray(leaf))
 
 
 def _with_zeros(row: Tree, marks: Sequence[bool]) -> Tree:
@@ -203,5 +210,6 @@ def _touched(program: Program, size: int) -> list[int]:
 def _check_outputs(name: str, values: Any, size: int) -> None:
     if len(values) != size:
         raise ValueError(
-            f"{name} returned {len(values)} entries for {size} states; return one a state, as a tuple"
+            f"{name} returned {len(values)} entries for {size} states;"
+            " return a tuple with one entry a state"
         )

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from ketjax.solve.derivatives import linearise
 from ketjax.solve.factor import elimination_order, factorise, solve
 from ketjax.solve.methods import Method
-from ketjax.solve.structure import Program, evaluate, linearise
+from ketjax.solve.structure import Program, evaluate
 
 State = tuple[Any, ...]
 

@@ -1,0 +1,274 @@
+"""The command line: parsing and printing only. Data on stdout, messages and progress on stderr."""
+
+import csv
+import io
+import json
+import os
+import sys
+from contextlib import contextmanager
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from ketjax.errors import EnvironmentFault, KetjaxError, TooManyFailures
+
+# Without multi-output fusion the CPU compiler computes shared terms again for each consumer.
+CPU_FLAGS = "--xla_backend_extra_options=xla_cpu_use_multi_output_fusion=true"
+MAX_FAILED_SHARE = 1e-4
+INTERRUPTED = 130
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="How ketamine works, over a population of virtual patients. Not for clinical use.\n\n"
+    "Begin with: ketjax run studies/s01_single_infusion.toml",
+)
+Store = Annotated[Path, typer.Argument(help="A ketjax store (a folder that ends in .zarr).")]
+
+
+@app.command("run")
+def run_study(
+    study: Annotated[Path, typer.Argument(help="The study, a TOML file.")],
+    patients: Annotated[int | None, typer.Option(help="Patients, instead of the study's.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Store to write: out/NAME.zarr.")] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace an existing store.")] = False,
+    resume: Annotated[bool, typer.Option(help="Go on with an interrupted run.")] = False,
+    dtype: Annotated[str | None, typer.Option(help="float32 or float64.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Simulate a study: a summary on stdout, a store and two figures on disk."""
+    with _mistakes():
+        use_fast_cpu()
+        from ketjax.run import failed_share, run
+        from ketjax.study import Study
+
+        if overwrite and resume:
+            raise typer.BadParameter("use either --overwrite or --resume")
+        changes = {"patients": patients, "dtype": dtype}
+        asked = Study.read(study).replace(**{k: v for k, v in changes.items() if v is not None})
+        path = out or Path("out") / f"{asked.name}.zarr"
+        count = asked.population.patients
+        try:
+            with _progress(f"{asked.name}: {count:,} patients, {len(asked.arms)} arms", count) as tell:
+                run(asked, path, overwrite=overwrite, resume=resume, progress=tell)
+        except KeyboardInterrupt:
+            _say(f"Interrupted. Go on with: ketjax run {study} --out {path} --resume")
+            raise typer.Exit(INTERRUPTED) from None
+        figures = _draw(path)
+        _print_summary(path, json_)
+        _say(f"Store {path}; figures {', '.join(str(figure) for figure in figures)}")
+        share = failed_share(path)
+        if share > MAX_FAILED_SHARE:
+            raise TooManyFailures(
+                f"{share:.2%} of the patients failed, allowed are {MAX_FAILED_SHARE:.2%}; "
+                "see `status` in the store, and try a smaller rtol"
+            )
+
+
+@app.command()
+def summarise(
+    store: Store,
+    json_: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Response, remission and change of MADRS, by arm and time."""
+    with _mistakes():
+        _print_summary(store, json_)
+
+
+@app.command()
+def verify(store: Store) -> None:
+    """Check every byte of a store against its journal."""
+    with _mistakes():
+        from ketjax.dataset import verify as check
+        from ketjax.errors import StoreError
+
+        faults = check(store)
+        if faults:
+            raise StoreError("\n".join(faults))
+        _say(f"{store}: every shard equals its journal")
+
+
+@app.command()
+def parameters(
+    format_: Annotated[
+        Literal["text", "csv", "markdown"], typer.Option("--format", help="How to print.")
+    ] = "text",
+    species: Annotated[str, typer.Option(help="human or rat, or a named interaction.")] = "human",
+) -> None:
+    """Print the table of parameters."""
+    with _mistakes():
+        from ketjax.errors import Problem, StudyError, check_name
+        from ketjax.model.overrides import OVERRIDES
+        from ketjax.model.parameters import rows
+
+        problems: list[Problem] = check_name("--species", species, OVERRIDES, "setting")
+        if problems:
+            raise StudyError(problems)
+        values = OVERRIDES[species]
+        head = ("path", "symbol", "value", "unit", "low", "high", "law", "status", "source", "meaning")
+        table = [
+            (
+                row.path,
+                row.symbol,
+                f"{values.get(row.path, row.value):.6g}",
+                row.unit,
+                "" if row.low is None else f"{row.low:.6g}",
+                "" if row.high is None else f"{row.high:.6g}",
+                str(row.law),
+                row.status,
+                row.source,
+                row.meaning,
+            )
+            for row in rows()
+        ]
+        sys.stdout.write(_formatted(head, table, format_))
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this machine has: versions, devices, and a small solve against its closed form."""
+    with _mistakes():
+        use_fast_cpu()
+        import jax
+        import numpy as np
+
+        import ketjax
+        from ketjax.solve import integrate
+
+        solution = integrate(
+            lambda t, y, p: (-p * y[0],), (np.ones(4, np.float32),), (0.0, 1.0), np.float32(2), rtol=1e-5
+        )
+        error = float(np.max(np.abs(solution.states[-1] - np.exp(-2.0))))
+        lines = {
+            "ketjax": ketjax.__version__,
+            "python": sys.version.split()[0],
+            "jax": jax.__version__,
+            "numpy": np.__version__,
+            "devices": ", ".join(f"{d.platform} ({d.device_kind})" for d in jax.devices()),
+            "cores": os.cpu_count(),
+            "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
+            "decay to its closed form": f"error {error:.1e}",
+        }
+        for name, value in lines.items():
+            sys.stdout.write(f"{name:25} {value}\n")
+        if error > 1e-4:
+            raise EnvironmentFault(f"a decay is wrong by {error:.1e}: do not trust this installation")
+
+
+def use_fast_cpu() -> None:
+    """Set the compiler's flag for CPU unless the user set flags; acts before jax has started."""
+    os.environ.setdefault("XLA_FLAGS", CPU_FLAGS)
+
+
+@contextmanager
+def _mistakes() -> Iterator[None]:
+    """Turn what a user can cause into a message and an exit code."""
+    try:
+        yield
+    except KetjaxError as error:
+        _say(str(error))
+        raise typer.Exit(error.exit_code) from None
+    except OSError as error:
+        _say(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
+        raise typer.Exit(EnvironmentFault.exit_code) from None
+
+
+@contextmanager
+def _progress(title: str, total: int) -> Iterator[Any]:
+    """Progress on stderr: patients, patients per second, time left. Quiet without a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=total, rate="compiling")
+
+        def tell(done: int, _: int) -> None:
+            elapsed = bar.tasks[task].elapsed or 1.0
+            bar.update(task, completed=done, rate=f"{done / elapsed:,.0f} patients/s")
+
+        yield tell
+
+
+def _draw(path: Path) -> list[Path]:
+    """Draw the cascade and the response beside the store."""
+    from ketjax.dataset import open_store
+    from ketjax.figures import plot_cascade, plot_response, save
+
+    dataset = open_store(path)
+    figures = []
+    for name, plot, needed in (
+        ("cascade", plot_cascade, "madrs"),
+        ("response", plot_response, "madrs_rated"),
+    ):
+        if needed in dataset:
+            figures.append(save(plot(dataset), path.with_name(f"{path.stem}_{name}.png")))
+    return figures
+
+
+def _print_summary(path: Path, as_json: bool) -> None:
+    """Print the summary of a store at the hours that it holds."""
+    from ketjax.analysis import format_table, summarise
+    from ketjax.dataset import open_store
+
+    dataset = open_store(path)
+    wanted = (2.0, 24.0, 72.0, 168.0, 336.0)
+    hours = [h for h in wanted if float(abs(dataset["time"] - h).min()) < 1e-6]
+    if "madrs_rated" not in dataset or not hours:
+        _say("The store holds no rated MADRS at 2 h, 24 h, day 3, 7 or 14: no summary.")
+        return
+    summary = summarise(dataset, hours=hours)
+    speed = dataset.attrs.get("patients_per_second")
+    if as_json:
+        record = {
+            "store": str(path),
+            "patients": dataset.sizes["patient"],
+            "patients_per_second": speed,
+            "summary": json.loads(summary.to_dataframe().reset_index().to_json(orient="records")),
+        }
+        sys.stdout.write(json.dumps(record, indent=2) + "\n")
+        return
+    sys.stdout.write(format_table(summary).rstrip() + "\n")
+    failed = int((dataset["status"] != 0).any("arm").sum())
+    sys.stdout.write(
+        f"{dataset.sizes['patient']:,} patients in {dataset.sizes['arm']} arms, "
+        f"{speed:,.0f} patients per second, {failed} failed\n"
+        if speed
+        else f"{dataset.sizes['patient']:,} patients, {failed} failed\n"
+    )
+
+
+def _formatted(head: tuple[str, ...], table: list[tuple[str, ...]], style: str) -> str:
+    """A table as text, CSV or Markdown."""
+    if style == "csv":
+        buffer = io.StringIO()
+        csv.writer(buffer, lineterminator="\n").writerows([head, *table])
+        return buffer.getvalue()
+    if style == "markdown":
+        lines = [head, ("---",) * len(head), *table]
+        return "".join(f"| {' | '.join(c.replace('|', '/') for c in line)} |\n" for line in lines)
+    widths = [max(len(line[i]) for line in [head, *table]) for i in range(len(head))]
+    return "".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() + "\n"
+        for line in [head, *table]
+    )
+
+
+def _say(text: str) -> None:
+    """A message on stderr."""
+    sys.stderr.write(text.rstrip() + "\n")
+
+
+def main() -> None:
+    """Entry point of the `ketjax` command."""
+    app()

@@ -1,0 +1,178 @@
+"""Populations: drawn from the laws of the parameter table, never edited.
+
+A `Recipe` says who may be drawn: typical values, laws, entry limits, correlations, seed, design.
+`draw` draws any patients of it by their identity.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ketjax.model.laws import FIXED, Law
+from ketjax.model.overrides import OVERRIDES
+from ketjax.model.parameters import Parameters, replace, rows
+from ketjax.population.designs import random_normals, sobol_normals
+from ketjax.population.distributions import holds, transform
+
+# What limits entry to a study, and the parameter behind it.
+COVARIATES: dict[str, str] = {
+    "age": "demography.age",
+    "weight": "demography.weight",
+    "baseline_madrs": "score.baseline",
+    "inflammation": "inflammation.baseline",
+}
+# Random effects that two parameters share: the second path uses the stream of the first.
+SHARED_EFFECTS: dict[str, str] = {
+    "pharmacokinetics.fast_peripheral_volume": "pharmacokinetics.central_volume",
+}
+# Correlations of random effects with a published size (Otto2021, Fanta 2015).
+DEFAULT_CORRELATIONS: dict[str, float] = {
+    "pharmacokinetics.central_volume ~ pharmacokinetics.hepatic_intrinsic_clearance": 0.48,
+    "metabolites.norketamine_central_volume ~ metabolites.norketamine_clearance": 0.5,
+}
+PILOT_SEED = 0x5EED  # the pilot of a mesh is drawn apart from every study's patients
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Who may be drawn.
+
+    Attributes:
+        seed: Seed of all streams.
+        design: "random" or "sobol".
+        species: Named setting of the table.
+        typical: Every patient is the typical one.
+        entry: Limits of covariates, by name (`COVARIATES`), in the parameter's unit.
+        correlations: "path_a ~ path_b" to correlation of the random effects.
+        values: Typical values that differ from the table, by path.
+    """
+
+    seed: int = 1
+    design: str = "random"
+    species: str = "human"
+    typical: bool = False
+    entry: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    correlations: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    values: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+    def typical_patient(self) -> Parameters:
+        """Parameters of the typical patient."""
+        return replace(Parameters(), {**OVERRIDES[self.species], **self.values})
+
+    def laws(self) -> dict[str, tuple[float, Law]]:
+        """Typical value and law of every parameter that varies, by path, in the table's order."""
+        if self.typical:
+            return {}
+        fixed = OVERRIDES[self.species]
+        limits = {COVARIATES[name]: bounds for name, bounds in self.entry.items()}
+        varying = {}
+        for row in rows():
+            value = self.values.get(row.path, fixed.get(row.path, row.value))
+            law = FIXED if row.path in fixed else row.law
+            if row.path in self.values:
+                law = dataclasses.replace(law, centre=None)
+            if not holds(law, value):
+                continue
+            if row.path in limits:
+                law = within(law, *limits[row.path])
+            varying[row.path] = (value, law)
+        return varying
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Population:
+    """Drawn patients.
+
+    Attributes:
+        patient: Identities, shape (patient,).
+        parameters: Parameters as drawn; leaves that vary have shape (patient,), float64.
+        varying: Paths of the leaves that vary.
+    """
+
+    patient: NDArray[np.int64]
+    parameters: Parameters
+    varying: tuple[str, ...]
+
+
+def within(law: Law, low: float, high: float) -> Law:
+    """The law truncated further."""
+    return dataclasses.replace(
+        law,
+        low=low if law.low is None else max(low, law.low),
+        high=high if law.high is None else min(high, law.high),
+    )
+
+
+def draw(recipe: Recipe, patients: ArrayLike) -> Population:
+    """Draw patients by identity.
+
+    Args:
+        recipe: Who may be drawn.
+        patients: Identities, shape (patient,), 0 or more and below 2**32.
+
+    Returns:
+        The population; patient i is the same whoever is drawn beside.
+    """
+    identity = np.atleast_1d(np.asarray(patients, dtype=np.int64))
+    laws = recipe.laws()
+    paths = tuple(laws)
+    if not paths:
+        return Population(identity, recipe.typical_patient(), ())
+    normals = sobol_normals if recipe.design == "sobol" else random_normals
+    z = dict(zip(paths, normals(recipe.seed, paths, identity), strict=True))
+    z = correlated(z, {**DEFAULT_CORRELATIONS, **recipe.correlations})
+    for path, source in SHARED_EFFECTS.items():
+        if path in z and source in z:
+            z[path] = z[source]
+    drawn = {path: transform(law, value, z[path]) for path, (value, law) in laws.items()}
+    return Population(identity, replace(recipe.typical_patient(), drawn), paths)
+
+
+def correlated(
+    z: Mapping[str, NDArray[np.float64]], correlations: Mapping[str, float]
+) -> dict[str, NDArray[np.float64]]:
+    """Random effects mixed so that the named pairs correlate.
+
+    Args:
+        z: Independent standard normal numbers by path, each of shape (patient,).
+        correlations: "path_a ~ path_b" to correlation.
+
+    Returns:
+        Standard normal numbers by path; pairs that are not named stay independent.
+
+    Raises:
+        ValueError: The correlations cannot hold together.
+    """
+    pairs = {tuple(pair.split(" ~ ")): r for pair, r in correlations.items() if r != 0}
+    pairs = {(a, b): r for (a, b), r in pairs.items() if a in z and b in z}
+    names = [path for path in z if any(path in pair for pair in pairs)]
+    matrix = np.eye(len(names))
+    for (a, b), r in pairs.items():
+        i, j = names.index(a), names.index(b)
+        matrix[i, j] = matrix[j, i] = r
+    try:
+        factor = np.linalg.cholesky(matrix)
+    except np.linalg.LinAlgError:
+        lowest = np.linalg.eigvalsh(matrix)[0]
+        raise ValueError(
+            f"the correlations cannot hold together: smallest eigenvalue {lowest:.3g}"
+        ) from None
+    mixed = dict(z)
+    for i, name in enumerate(names):
+        # A sum of columns, not a matrix product: its order does not depend on the population.
+        total = factor[i, 0] * z[names[0]]
+        for j in range(1, i + 1):
+            total = total + factor[i, j] * z[names[j]]
+        mixed[name] = total
+    return mixed
+
+
+def take(population: Population, places: NDArray[np.int64]) -> Population:
+    """The patients at some places of a population."""
+    parameters = jax.tree.map(
+        lambda leaf: leaf[places] if np.ndim(leaf) else leaf, population.parameters
+    )
+    return Population(population.patient[places], parameters, population.varying)

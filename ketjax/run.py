@@ -1,0 +1,183 @@
+"""The corridor: study -> population -> simulate -> dataset.
+
+`run` walks it shard by shard, so that memory does not grow with the population. A shard is drawn,
+marched through every arm, written and entered in the journal before the next begins.
+"""
+
+import platform
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+
+import ketjax
+from ketjax import dataset as store
+from ketjax.errors import StoreError
+from ketjax.model.parameters import leaf, rows
+from ketjax.model.readouts import READOUTS, REGIONS
+from ketjax.population import Recipe, draw
+from ketjax.simulate import BLOCK, RATED, Simulation, Treatment
+from ketjax.study import Study
+
+SHARD_BYTES = 128 * 2**20  # readouts of one shard in memory
+Progress = Callable[[int, int], None]
+
+
+def run(
+    study: Study,
+    out: str | Path | None = None,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Path:
+    """Run a study and write its dataset.
+
+    Args:
+        study: What is asked.
+        out: Path of the Zarr store; `out/<name>.zarr` if None.
+        overwrite: Replace an existing ketjax store.
+        resume: Go on with an interrupted run of the same study.
+        progress: Called with patients done and patients in all.
+
+    Returns:
+        Path of the store.
+
+    Raises:
+        StoreError: The output exists, or does not belong to this study.
+    """
+    path = Path(out) if out is not None else Path("out") / f"{study.name}.zarr"
+    began = time.perf_counter()
+    count = study.population.patients
+    recipe = recipe_of(study)
+    variables = list(variables_of(study, recipe))
+    shard = shard_length(study, count)
+    if not resume:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        store.create(
+            path,
+            variables,
+            store.Coordinates(
+                arms=tuple(study.arms), regions=REGIONS, times=study.times, patients=count
+            ),
+            shard=shard,
+            digest=study.digest(),
+            attributes={
+                "title": study.question,
+                "study": study.name,
+                "seed": study.population.seed,
+                "ketjax_version": ketjax.__version__,
+                "source": f"ketjax {ketjax.__version__}",
+                "comment": "research model, not for clinical use",
+            },
+            provenance=provenance_of(study),
+            overwrite=overwrite,
+        )
+    with store.lock(path):
+        done = store.finished_shards(path, study.digest())
+        missing = [k for k in range(store.shards(path)) if k not in done]
+        simulation = simulation_of(study, recipe) if missing else None
+        solving = 0.0
+        for k in missing:
+            assert simulation is not None
+            patients = np.arange(k * shard, min((k + 1) * shard, count))
+            population = draw(recipe, patients)
+            before = time.perf_counter()
+            solution = simulation.solve(population)
+            solving += time.perf_counter() - before
+            arrays = dict(solution.readouts)
+            arrays |= {path_: leaf(population.parameters, path_) for path_ in population.varying}
+            arrays["baseline_madrs"] = np.broadcast_to(
+                leaf(population.parameters, "score.baseline"), patients.shape
+            )
+            arrays |= {"status": solution.status, "solver_error": solution.error}
+            store.write_shard(path, k, arrays)
+            if progress is not None:
+                progress(int(patients[-1]) + 1, count)
+        if missing and simulation is not None:
+            seconds = time.perf_counter() - began
+            store.finish(
+                path,
+                {
+                    "seconds": round(seconds, 3),
+                    "solving_seconds": round(solving, 3),
+                    "patients_per_second": round(count / solving, 1),
+                    "steps": simulation.mesh.steps,
+                },
+            )
+        elif not store.read_attributes(path).get("complete"):
+            store.finish(path, {})
+    return path
+
+
+def recipe_of(study: Study) -> Recipe:
+    """Who is drawn."""
+    p = study.population
+    return Recipe(p.seed, p.design, p.species, p.typical, p.entry, p.correlations, study.parameters)
+
+
+def simulation_of(study: Study, recipe: Recipe) -> Simulation:
+    """What happens to them, compiled."""
+    treatments = {
+        name: Treatment(arm.regimen, arm.expectancy, arm.parameters)
+        for name, arm in study.arms.items()
+    }
+    return Simulation(
+        recipe,
+        treatments,
+        study.times,
+        names=study.readouts,
+        rtol=study.solver.rtol,
+        dtype=study.solver.dtype,
+    )
+
+
+def variables_of(study: Study, recipe: Recipe) -> Iterator[store.Variable]:
+    """What is kept: readouts, the drawn parameters, the baseline score and the solver's word."""
+    dtype = study.solver.dtype
+    for name in study.readouts:
+        row = READOUTS[name if name != RATED else "madrs"]
+        meaning = row.meaning if name != RATED else "depression score as rated, MADRS [points]"
+        yield store.readout(name, row.unit, meaning, regional=row.regional, dtype=dtype)
+    table = {row.path: row for row in rows()}
+    for path in recipe.laws():
+        yield store.trait(path, table[path].unit, table[path].meaning, dtype="float64")
+    yield store.trait("baseline_madrs", "1", "MADRS before treatment [points]", dtype="float64")
+    yield store.STATUS
+    yield store.SOLVER_ERROR
+
+
+def shard_length(study: Study, count: int) -> int:
+    """Patients in a shard: whole blocks whose readouts stay below `SHARD_BYTES`."""
+    itemsize = np.dtype(study.solver.dtype).itemsize
+    columns = sum(len(REGIONS) if name != RATED and READOUTS[name].regional else 1 for name in study.readouts)
+    patient = columns * len(study.times) * len(study.arms) * itemsize
+    length = BLOCK
+    while length * 2 * patient <= SHARD_BYTES and length < count:
+        length *= 2
+    return length
+
+
+def provenance_of(study: Study) -> dict[str, object]:
+    """What made the dataset, enough to make it again."""
+    device = jax.devices()[0]
+    return {
+        "study": study.to_dict(),
+        "digest": study.digest(),
+        "ketjax": ketjax.__version__,
+        "versions": {"jax": jax.__version__, "numpy": np.__version__, "python": platform.python_version()},
+        "device": {"platform": device.platform, "kind": device.device_kind},
+        "block": BLOCK,
+        "streams": "fold_in(fold_in(key(seed), crc32(path)), patient), threefry2x32",
+    }
+
+
+def failed_share(path: str | Path) -> float:
+    """Share of patients that failed in any arm [1]."""
+    dataset = store.open_store(path)
+    return float((dataset["status"] != 0).any("arm").mean())
+
+
+__all__ = ["StoreError", "failed_share", "run"]

@@ -1,0 +1,178 @@
+"""From a regimen to what acts on the patient: event edges, constant inputs, impulses.
+
+Doses are sorted into the channels of the pharmacokinetic model; amounts in mg/kg stay apart from
+amounts in mg, so that each patient's weight enters where the patient is known.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+
+from ketjax.model.inputs import DrugInput, Inputs
+from ketjax.model.parameters import Leaf, Parameters, group
+from ketjax.regimen import ENANTIOMER_SHARES, Dose, Regimen, merge_times
+
+ENANTIOMERS = {"esketamine": "s_ketamine", "arketamine": "r_ketamine"}
+INJECTED = ("intravenous", "intramuscular", "subcutaneous", "intraperitoneal")
+
+
+@group
+class Amounts:
+    """Rates [umol/h] or amounts [umol] of both enantiomers, and the same for each kg of weight."""
+
+    s_ketamine: DrugInput
+    r_ketamine: DrugInput
+    s_ketamine_per_kg: DrugInput
+    r_ketamine_per_kg: DrugInput
+
+
+@group
+class Forcing:
+    """Inputs that are constant within a segment; leaves of shape (segment,)."""
+
+    rates: Amounts
+    session: Leaf
+    psychotherapy: Leaf
+    ampa_block: Leaf
+    trkb_block: Leaf
+    mtor_block: Leaf
+
+
+@dataclasses.dataclass(frozen=True)
+class Delivery:
+    """One part of a dose on its way into one channel; an impulse if `duration` is 0."""
+
+    channel: str
+    time: float
+    duration: float
+    share: float
+
+
+def deliveries(dose: Dose, p: Parameters) -> Iterator[Delivery]:
+    """The channels of a dose.
+
+    Args:
+        dose: Dose, duration and time [h].
+        p: Parameters: release durations [h] and the nasal device's dose [mg]; the number of
+            devices of a dose in mg/kg is that of the reference weight.
+
+    Returns:
+        Parts of the dose; shares of one kind of part add to 1.
+    """
+    a, start = p.absorption, dose.time
+    if dose.route in INJECTED:
+        yield Delivery(dose.route, start, dose.duration, 1.0)
+    elif dose.route == "oral":
+        yield Delivery("oral", start, a.oral_release_duration, 1.0)
+    elif dose.route == "sublingual":
+        yield Delivery("sublingual", start, a.sublingual_release_duration, 1.0)
+        yield Delivery("swallowed_sublingual", start, a.oral_release_duration, 1.0)
+    elif dose.route == "intranasal":
+        amount = dose.amount * (p.pharmacokinetics.reference_weight if dose.per_kg else 1.0)
+        devices = max(1, round(amount / a.nasal_device_dose))
+        first, later = 1 / devices, (devices - 1) / devices
+        yield Delivery("nasal", start, 0.0, first)
+        yield Delivery("swallowed_nasal", start, a.swallowed_release_duration, first)
+        yield Delivery("nasal_later", start, 0.0, later)
+        yield Delivery("swallowed_nasal_later", start, a.swallowed_release_duration, later)
+
+
+def edges_of(regimen: Regimen, p: Parameters) -> np.ndarray:
+    """Times at which anything changes [h]: events, releases, and ends of dosing sessions."""
+    times = [regimen.edges()]
+    for dose in regimen.doses:
+        times.append(np.array([dose.time + p.expectancy.session_duration]))
+        times.append(np.array([part.time + part.duration for part in deliveries(dose, p)]))
+    return merge_times(*times)
+
+
+def forcing_of(regimen: Regimen, p: Parameters, bounds: np.ndarray) -> Forcing:
+    """Inputs in each segment.
+
+    Args:
+        regimen: Regimen whose edges are among the bounds.
+        p: Parameters: molar mass [g/mol], release and session durations [h].
+        bounds: Segment bounds [h], shape (segment + 1,).
+
+    Returns:
+        Inputs with leaves of shape (segment,), float64.
+    """
+    session = np.zeros(bounds.size - 1)
+    middles = 0.5 * (bounds[:-1] + bounds[1:])
+    for dose in regimen.doses:
+        session[(dose.time <= middles) & (middles < dose.time + p.expectancy.session_duration)] = 1
+    return Forcing(
+        rates=_amounts(regimen, p, bounds, impulses=False),
+        session=session,
+        psychotherapy=regimen.session_intensity(bounds),
+        ampa_block=regimen.blocked("ampa", bounds),
+        trkb_block=regimen.blocked("trkb", bounds),
+        mtor_block=regimen.blocked("mtor", bounds),
+    )
+
+
+def impulses_of(regimen: Regimen, p: Parameters, bounds: np.ndarray) -> Amounts:
+    """Amounts given at once at the start of each segment; leaves of shape (segment,)."""
+    return _amounts(regimen, p, bounds, impulses=True)
+
+
+def _amounts(regimen: Regimen, p: Parameters, bounds: np.ndarray, impulses: bool) -> Amounts:
+    """Rates, or impulses, by enantiomer and channel."""
+    channels = [field.name for field in dataclasses.fields(DrugInput)]
+    table = {
+        (name, channel): np.zeros(bounds.size - 1)
+        for name in (field.name for field in dataclasses.fields(Amounts))
+        for channel in channels
+    }
+    middles = 0.5 * (bounds[:-1] + bounds[1:])
+    micromol = 1000.0 / p.metabolites.ketamine_molar_mass
+    for dose in regimen.doses:
+        for enantiomer, fraction in ENANTIOMER_SHARES[dose.drug].items():
+            name = ENANTIOMERS[enantiomer] + ("_per_kg" if dose.per_kg else "")
+            for part in deliveries(dose, p):
+                amount = dose.amount * fraction * part.share * micromol
+                row = table[name, part.channel]
+                if impulses and part.duration == 0:
+                    row[np.argmin(np.abs(bounds[:-1] - part.time))] += amount
+                elif not impulses and part.duration > 0:
+                    inside = (part.time <= middles) & (middles < part.time + part.duration)
+                    row[inside] += amount / part.duration
+    return Amounts(
+        **{
+            field.name: DrugInput(*(table[field.name, channel] for channel in channels))
+            for field in dataclasses.fields(Amounts)
+        }
+    )
+
+
+def doses(amounts: Amounts, weight: Leaf) -> tuple[DrugInput, DrugInput]:
+    """Channels of S and R for a patient of a given weight [kg]."""
+
+    def both(fixed: DrugInput, per_kg: DrugInput) -> DrugInput:
+        return DrugInput(
+            *(
+                getattr(fixed, field.name) + weight * getattr(per_kg, field.name)
+                for field in dataclasses.fields(DrugInput)
+            )
+        )
+
+    return (
+        both(amounts.s_ketamine, amounts.s_ketamine_per_kg),
+        both(amounts.r_ketamine, amounts.r_ketamine_per_kg),
+    )
+
+
+def inputs_of(forcing: Forcing, p: Parameters, design: Leaf) -> Inputs:
+    """Inputs of one segment for patients with parameters `p` in a trial of some design."""
+    s_ketamine, r_ketamine = doses(forcing.rates, p.demography.weight)
+    return Inputs(
+        s_ketamine=s_ketamine,
+        r_ketamine=r_ketamine,
+        session=forcing.session,
+        psychotherapy=forcing.psychotherapy,
+        ampa_block=forcing.ampa_block,
+        trkb_block=forcing.trkb_block,
+        mtor_block=forcing.mtor_block,
+        design=design,
+    )

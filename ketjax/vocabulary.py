@@ -1,0 +1,35 @@
+"""The names that a study may use: readouts, parameters, designs and covariates of the model."""
+
+import dataclasses
+import math
+
+from ketjax.fields import ParameterRow, Vocabulary
+from ketjax.model.overrides import SPECIES
+from ketjax.model.parameters import Designs, Row, rows
+from ketjax.population import COVARIATES
+from ketjax.simulate import READOUT_NAMES
+
+
+def vocabulary() -> Vocabulary:
+    """Names, units and physical bounds of everything that a study can mention."""
+    table = {row.path: row for row in rows()}
+    return Vocabulary(
+        readouts=frozenset(READOUT_NAMES),
+        parameters={path: ParameterRow(row.unit, *support(row)) for path, row in table.items()},
+        expectancy_designs=frozenset(field.name for field in dataclasses.fields(Designs)),
+        covariates={name: table[path].unit for name, path in COVARIATES.items()},
+        species=frozenset(SPECIES),
+    )
+
+
+def support(row: Row) -> tuple[float, float]:
+    """Values that a parameter can take at all; experiments may leave its plausible range.
+
+    Fractions lie between 0 and 1, what has a negative plausible bound may be anything, all else is
+    not negative.
+    """
+    if row.low is not None and row.low < 0:
+        return -math.inf, math.inf
+    bounded = row.law.kind == "logit-normal" or row.law.cap == 1
+    is_fraction = bounded or (row.high == 1 and row.law.kind in ("fixed", "uniform"))
+    return 0.0, 1.0 if is_fraction else math.inf
