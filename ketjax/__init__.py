@@ -10,6 +10,7 @@ model, not for clinical use.
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
     from ketjax.study import Study as Study
 
 __version__ = "0.1.0"
+
+# Without multi-output fusion the CPU compiler computes shared terms again for each consumer, which
+# costs minutes of compilation and a multiple of the run time. Read when jax starts; what the user
+# has set stays.
+os.environ.setdefault(
+    "XLA_FLAGS", "--xla_backend_extra_options=xla_cpu_use_multi_output_fusion=true"
+)
 
 _HOMES = {
     "Study": "ketjax.study",

@@ -14,8 +14,6 @@ import typer
 
 from ketjax.errors import EnvironmentFault, KetjaxError, TooManyFailures
 
-# Without multi-output fusion the CPU compiler computes shared terms again for each consumer.
-CPU_FLAGS = "--xla_backend_extra_options=xla_cpu_use_multi_output_fusion=true"
 MAX_FAILED_SHARE = 1e-4
 INTERRUPTED = 130
 
@@ -41,7 +39,6 @@ def run_study(
 ) -> None:
     """Simulate a study: a summary on stdout, a store and two figures on disk."""
     with _mistakes():
-        use_fast_cpu()
         from ketjax.run import failed_share, run
         from ketjax.study import Study
 
@@ -131,7 +128,6 @@ def parameters(
 def doctor() -> None:
     """Say what this machine has: versions, devices, and a small solve against its closed form."""
     with _mistakes():
-        use_fast_cpu()
         import jax
         import numpy as np
 
@@ -156,11 +152,6 @@ def doctor() -> None:
             sys.stdout.write(f"{name:25} {value}\n")
         if error > 1e-4:
             raise EnvironmentFault(f"a decay is wrong by {error:.1e}: do not trust this installation")
-
-
-def use_fast_cpu() -> None:
-    """Set the compiler's flag for CPU unless the user set flags; acts before jax has started."""
-    os.environ.setdefault("XLA_FLAGS", CPU_FLAGS)
 
 
 @contextmanager

@@ -139,12 +139,12 @@ def variables_of(study: Study, recipe: Recipe) -> Iterator[store.Variable]:
     dtype = study.solver.dtype
     for name in study.readouts:
         row = READOUTS[name if name != RATED else "madrs"]
-        meaning = row.meaning if name != RATED else "depression score as rated, MADRS [points]"
+        meaning = row.meaning if name != RATED else "depression score as rated, MADRS"
         yield store.readout(name, row.unit, meaning, regional=row.regional, dtype=dtype)
     table = {row.path: row for row in rows()}
     for path in recipe.laws():
         yield store.trait(path, table[path].unit, table[path].meaning, dtype="float64")
-    yield store.trait("baseline_madrs", "1", "MADRS before treatment [points]", dtype="float64")
+    yield store.trait("baseline_madrs", "points", "MADRS before treatment", dtype="float64")
     yield store.STATUS
     yield store.SOLVER_ERROR
 

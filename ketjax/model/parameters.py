@@ -311,7 +311,7 @@ class Consolidation:
 class Score:
     """Mood drive and depression score (MADRS)."""
 
-    baseline: Leaf = parameter("S0", 32.0, "1", normal(4.0, centre=33.0), 20.0, 50.0, "measured", "Haile2014", "MADRS before treatment [points]; trials enrol about 33")
+    baseline: Leaf = parameter("S0", 32.0, "points", normal(4.0, centre=33.0), 20.0, 50.0, "measured", "Haile2014", "MADRS before treatment; trials enrol about 33")
     weight_potentiation: Leaf = parameter("wPs", 0.443, "1", lognormal(0.3), 0.2, 0.8, "fitted", "TargetProfiles", "weight of potentiation in the mood drive")
     weight_synapses: Leaf = parameter("wNs", 0.137, "1", lognormal(0.3), 0.05, 0.5, "fitted", "TargetProfiles", "weight of restored synapses in the mood drive")
     weight_network: Leaf = parameter("wDs", 0.151, "1", lognormal(0.3), 0.05, 0.4, "fitted", "TargetProfiles", "weight of the network change in the mood drive")
@@ -321,8 +321,8 @@ class Score:
     drive_exponent: Leaf = parameter("nU", 2.74, "1", FIXED, 1.5, 4.0, "fitted", "TargetProfiles", "exponent of the map from mood drive to score")
     improvable_share: Leaf = parameter("cS", 0.9, "1", logit_normal(2.81, centre=2.14), 0.0, 1.0, "fitted", "TargetProfiles", "share of the score within reach of a short treatment; U-shaped over patients")
     score_rate: Leaf = parameter("kS", 0.8, "1/h", lognormal(0.3), 0.3, 2.0, "fitted", "DiazGranados2010", "rate at which the score follows the mood drive")
-    rating_fluctuation: Leaf = parameter("sdObs", 4.3, "1", FIXED, 3.0, 5.0, "fitted", "TargetProfiles", "SD of a rated change from measurement and day-to-day fluctuation [points]")
-    rating_maximum: Leaf = parameter("Smax", 60.0, "1", FIXED, None, None, "measured", "Murrough2013a", "highest MADRS [points]")
+    rating_fluctuation: Leaf = parameter("sdObs", 4.3, "points", FIXED, 3.0, 5.0, "fitted", "TargetProfiles", "SD of a rated change from measurement and day-to-day fluctuation")
+    rating_maximum: Leaf = parameter("Smax", 60.0, "points", FIXED, None, None, "measured", "Murrough2013a", "highest MADRS")
 
 
 @group
@@ -350,16 +350,16 @@ class TrialDesign:
 class Dissociation:
     """Dissociative state (CADSS) with tolerance."""
 
-    gain: Leaf = parameter("gDs", 13.8, "1", lognormal(0.8), 8.0, 20.0, "fitted", "ClinicalSummary", "CADSS at the reference concentration before saturation [points]")
+    gain: Leaf = parameter("gDs", 13.8, "points", lognormal(0.8), 8.0, 20.0, "fitted", "ClinicalSummary", "CADSS at the reference concentration before saturation")
     reference_concentration: Leaf = parameter("CrD", 108.0, "ng/mL", FIXED, None, None, "derived", "PharmacokineticFit", "effect-site peak after 0.5 mg/kg in 40 min, S-equivalents")
     exponent: Leaf = parameter("nD", 1.8, "1", FIXED, 1.3, 2.3, "fitted", "Glue2018", "steepness of dissociation with concentration")
     r_potency: Leaf = parameter("rhoD", 0.3, "1", lognormal(0.3), 0.15, 0.6, "assumed", "Ebert1997", "R over S potency for dissociation")
     equilibration_half_life: Leaf = parameter("thD", 6.1 / 60.0, "h", lognormal(0.4), 1.0 / 60.0, 0.2, "measured", "Olofsen2012", "effect-site half-life (6.1 min)")
-    tolerance_gain: Leaf = parameter("gTol", 0.0095, "1/h", lognormal(0.5), 0.004, 0.02, "fitted", "Glue2018", "gain of tolerance per point of CADSS")
+    tolerance_gain: Leaf = parameter("gTol", 0.0095, "1/points/h", lognormal(0.5), 0.004, 0.02, "fitted", "Glue2018", "gain of tolerance by CADSS")
     tolerance_loss_rate: Leaf = parameter("kTol", 0.000481, "1/h", lognormal(0.5), 0.0002, 0.002, "assumed", "assumed", "loss of tolerance; half-life 60 d")
-    scale_maximum: Leaf = parameter("Cmax", 92.0, "1", FIXED, None, None, "measured", "ClinicalSummary", "highest CADSS [points]")
+    scale_maximum: Leaf = parameter("Cmax", 92.0, "points", FIXED, None, None, "measured", "ClinicalSummary", "highest CADSS")
     high_half_concentration: Leaf = parameter("ChH", 71.0, "ng/mL", lognormal(0.4), 50.0, 110.0, "measured", "Simons2022", "S-equivalents of half drug high")
-    high_maximum: Leaf = parameter("Hmax", 10.0, "1", FIXED, None, None, "measured", "Simons2022", "highest drug high [points]")
+    high_maximum: Leaf = parameter("Hmax", 10.0, "points", FIXED, None, None, "measured", "Simons2022", "highest drug high")
     concentration_floor: Leaf = parameter("eC", 0.01, "ng/mL", FIXED, None, None, "assumed", "assumed", "width that keeps the power law smooth at zero concentration")
 
 

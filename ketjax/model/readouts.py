@@ -157,8 +157,8 @@ _TABLE = (
     Readout("consolidation", "1", 1.0, "consolidated gain", False, lambda v: v.state.consolidation),
     Readout("expectancy", "1", 1.0, "mood drive of expectancy and daily antidepressant", False, _mood_drive),
     Readout("learning", "1", 1.0, "learning in psychotherapy, labile and consolidated", False, lambda v: v.state.labile_learning + v.state.consolidated_learning),
-    Readout("dissociation", "1", 10.0, "dissociation, CADSS [points]", False, _cadss),
-    Readout("drug_high", "1", 10.0, "drug high, 0 to 10 [points]", False, lambda v: mood.drug_high(v.state.dissociation_site, v.p.dissociation)),
-    Readout("madrs", "1", 30.0, "depression score, MADRS without rating noise [points]", False, lambda v: v.state.score),
+    Readout("dissociation", "points", 10.0, "dissociation, CADSS", False, _cadss),
+    Readout("drug_high", "points", 10.0, "drug high, 0 to 10", False, lambda v: mood.drug_high(v.state.dissociation_site, v.p.dissociation)),
+    Readout("madrs", "points", 30.0, "depression score, MADRS without rating noise", False, lambda v: v.state.score),
 )
 READOUTS: dict[str, Readout] = {readout.name: readout for readout in _TABLE}

@@ -89,7 +89,7 @@ class State:
     practice: Leaf = state("Prac", "1", 1.0, "trace of practice")
     labile_learning: Leaf = state("LrnA", "1", 0.1, "labile learning")
     consolidated_learning: Leaf = state("LrnC", "1", 0.1, "consolidated learning")
-    score: Leaf = state("S", "1", 10.0, "depression score (MADRS) [points]")
+    score: Leaf = state("S", "points", 10.0, "depression score, MADRS")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,23 +1,41 @@
-"""How the programs of the solver are compiled."""
+"""How the programs of the solver are compiled.
 
-import os
+On the CPU a step runs several times faster with XLA's multi-output fusion, which can be switched on
+only through the environment, before the first computation:
 
-import jax
+    XLA_FLAGS=--xla_backend_extra_options=xla_cpu_use_multi_output_fusion=true
 
-MULTI_OUTPUT_FUSION = "xla_cpu_use_multi_output_fusion=true"
-"""Setting of XLA that makes a step several times faster on the CPU.
-
-It acts only through the environment, before the first computation:
-``XLA_FLAGS=--xla_backend_extra_options=xla_cpu_use_multi_output_fusion=true``
+Without it the CPU compiler copies shared subexpressions into each of their many readers, which
+takes minutes for a large system; then it is better not to fuse at all.
 """
 
+import os
+from collections.abc import Callable
+from typing import Any
 
-def compiler_options() -> dict[str, str] | None:
-    """How to compile a step.
+import jax
+from jax.core import Tracer
 
-    Without multi-output fusion the CPU compiler copies shared subexpressions into each of their
-    many readers, which takes minutes for a large system; then it is better not to fuse at all.
+
+def compile_program(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A compiled version of a function that holds a step.
+
+    Args:
+        function: function of pytrees of arrays.
+
+    Returns:
+        The compiled function; it can be differentiated and called from other compiled functions.
     """
-    if jax.default_backend() != "cpu" or MULTI_OUTPUT_FUSION in os.environ.get("XLA_FLAGS", ""):
-        return None
-    return {"xla_disable_hlo_passes": "fusion"}
+    fused = jax.jit(function)
+    if jax.default_backend() != "cpu":
+        return fused
+    if "xla_cpu_use_multi_output_fusion=true" in os.environ.get("XLA_FLAGS", ""):
+        return fused
+    unfused = jax.jit(function, compiler_options={"xla_disable_hlo_passes": "fusion"})
+
+    def call(*arguments: Any) -> Any:
+        # Compiler options are refused inside another transformation.
+        inside = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(arguments))
+        return (fused if inside else unfused)(*arguments)
+
+    return call

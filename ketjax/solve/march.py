@@ -29,7 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ketjax.solve.compilation import compiler_options
+from ketjax.solve.compilation import compile_program
 from ketjax.solve.lanes import (
     broadcast,
     cast_floats,
@@ -124,10 +124,9 @@ class System:
         self._controlled = tuple(
             (position, self.atol[index]) for position, index in enumerate(self.kept) if marks[index]
         )
-        options = compiler_options()
-        self._piece_program = jax.jit(self._march_piece, compiler_options=options)
+        self._piece_program = compile_program(self._march_piece)
         self._observe_program = jax.jit(self._observed)
-        self._trial_program = jax.jit(self._trial, compiler_options=options)
+        self._trial_program = compile_program(self._trial)
         self._jump_program = jax.jit(self._jumped)
         self._take = jax.jit(lambda tree, rows: jax.tree.map(lambda leaf: leaf[rows], tree))
 

@@ -16,7 +16,7 @@ from ivp_problems import (
     pollu,
 )
 
-from ketjax.solve import RODAS5P, Status, System, integrate
+from ketjax.solve import RODAS3, RODAS4, RODAS5P, Status, System, integrate
 
 
 @pytest.mark.parametrize("name", STIFF)
@@ -67,8 +67,8 @@ def test_infusion_as_forcing_equals_closed_form():
 def test_every_patient_of_a_spread_population_is_accurate():
     k1 = np.logspace(np.log10(0.035), np.log10(3.5), 100)
     parameters = (jnp.asarray(k1), *POLLU_RATES[1:])
-    loose = integrate(pollu, POLLU_START, (0.0, 60.0), parameters, rtol=1e-4, atol=1e-9)
-    tight = integrate(pollu, POLLU_START, (0.0, 60.0), parameters, rtol=1e-8, atol=1e-14)
+    loose = integrate(pollu, POLLU_START, (0.0, 60.0), parameters, 1e-4, 1e-9, method=RODAS3)
+    tight = integrate(pollu, POLLU_START, (0.0, 60.0), parameters, 1e-7, 1e-13, method=RODAS4)
     assert np.all(loose.status == Status.OK) and loose.steps < tight.steps
     difference = np.abs(loose.states[-1] - tight.states[-1])
     assert np.all(difference < 1e-6 + 1e-3 * np.abs(tight.states[-1]))
