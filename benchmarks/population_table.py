@@ -19,21 +19,26 @@ from ketjax.model.parameters import Parameters, leaf, replace
 from ketjax.population import Population, Recipe, draw
 from ketjax.population.designs import random_normals
 from ketjax.regimen import Dose, Regimen
-from ketjax.simulate import Simulation, Treatment
+from ketjax.simulate import Simulation, Solution, Treatment
 
 DAY = 24.0
 
 
-def course(drug: str, route: str, amount: float, per_kg: bool, days: tuple[float, ...], hours: float) -> Regimen:
+def course(
+    drug: str, route: str, amount: float, per_kg: bool, days: tuple[float, ...], hours: float
+) -> Regimen:
+    """Doses of one drug on the given days [d]."""
     return Regimen(tuple(Dose(drug, route, amount, per_kg, day * DAY, hours) for day in days))
 
 
 def infused(amount: float, design: str, *days: float) -> Treatment:
+    """Intravenous ketamine [mg/kg] over 40 min, or a sham infusion."""
     drug = "ketamine" if amount else "saline"
     return Treatment(course(drug, "intravenous", amount, True, days or (0.0,), 2 / 3), design)
 
 
 def sprayed(amount: float, design: str, *days: float) -> Treatment:
+    """Nasal esketamine [mg], or a sham spray."""
     drug = "esketamine" if amount else "saline"
     return Treatment(course(drug, "intranasal", amount, False, days, 0.0), design)
 
@@ -53,6 +58,10 @@ ARMS = {
     "P05 placebo": infused(0.0, "repeated_saline", *TWO),
     "P06 esketamine": sprayed(84.0, "nasal_placebo_new_antidepressant", *FOUR_WEEKS),
     "P06 placebo": sprayed(0.0, "nasal_placebo_new_antidepressant", *FOUR_WEEKS),
+    # The printed placebo rows with repeated dosing are those of a single sham session.
+    "P04 placebo, 1": sprayed(0.0, "nasal_placebo", 0),
+    "P05 placebo, 1": infused(0.0, "repeated_saline", 0),
+    "P06 placebo, 1": sprayed(0.0, "nasal_placebo_new_antidepressant", 0),
 }
 TIMES = (0.0, 2.0, 24.0, 72.0, 168.0, 192.0, 336.0, 648.0)
 # Arm, hour, quantity, baseline of the trial, printed value of the table.
@@ -85,12 +94,22 @@ TABLE = (
     ("P05 placebo", 336, "change", 35.0, -4.2),
     ("P06 esketamine", 648, "change", 37.5, -22.0),
     ("P06 placebo", 648, "change", 37.4, -15.9),
+    ("P04 placebo, 1", 192, "change", 35.0, -5.8),
+    ("P05 placebo, 1", 336, "change", 35.0, -4.2),
+    ("P06 placebo, 1", 648, "change", 37.4, -15.9),
 )
 
 
 def as_fitted(population: Population, seed: int) -> Population:
     """The population of the fit: typical kinetics times one exposure factor of CV 0.3."""
-    groups = ("pharmacokinetics.", "metabolites.", "absorption.", "depots.", "demography.", "brain.")
+    groups = (
+        "pharmacokinetics.",
+        "metabolites.",
+        "absorption.",
+        "depots.",
+        "demography.",
+        "brain.",
+    )
     typical = Parameters()
     values = {p: leaf(typical, p) for p in population.varying if p.startswith(groups)}
     z = random_normals(seed, ("exposure",), population.patient)[0]
@@ -99,7 +118,8 @@ def as_fitted(population: Population, seed: int) -> Population:
     return dataclasses.replace(population, parameters=replace(population.parameters, values))
 
 
-def measured(solution: object, arm: str, hour: float, quantity: str, baseline: float) -> float:
+def measured(solution: Solution, arm: str, hour: float, quantity: str, baseline: float) -> float:
+    """One figure of the table from a simulated population."""
     k, i = list(ARMS).index(arm), TIMES.index(hour)
     score = solution.readouts["madrs"][k]
     rated = solution.readouts["madrs_rated"][k]

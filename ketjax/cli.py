@@ -5,8 +5,8 @@ import io
 import json
 import os
 import sys
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -49,7 +49,9 @@ def run_study(
         path = out or Path("out") / f"{asked.name}.zarr"
         count = asked.population.patients
         try:
-            with _progress(f"{asked.name}: {count:,} patients, {len(asked.arms)} arms", count) as tell:
+            with _progress(
+                f"{asked.name}: {count:,} patients, {len(asked.arms)} arms", count
+            ) as tell:
                 run(asked, path, overwrite=overwrite, resume=resume, progress=tell)
         except KeyboardInterrupt:
             _say(f"Interrupted. Go on with: ketjax run {study} --out {path} --resume")
@@ -61,7 +63,8 @@ def run_study(
         if share > MAX_FAILED_SHARE:
             raise TooManyFailures(
                 f"{share:.2%} of the patients failed, allowed are {MAX_FAILED_SHARE:.2%}; "
-                "see `status` in the store, and try a smaller rtol"
+                "see `status` in the store (1: too stiff for the tolerance, 2: not finite); "
+                "look for parameters outside their range, or try a smaller rtol"
             )
 
 
@@ -105,7 +108,18 @@ def parameters(
         if problems:
             raise StudyError(problems)
         values = OVERRIDES[species]
-        head = ("path", "symbol", "value", "unit", "low", "high", "law", "status", "source", "meaning")
+        head = (
+            "path",
+            "symbol",
+            "value",
+            "unit",
+            "low",
+            "high",
+            "law",
+            "status",
+            "source",
+            "meaning",
+        )
         table = [
             (
                 row.path,
@@ -135,7 +149,11 @@ def doctor() -> None:
         from ketjax.solve import integrate
 
         solution = integrate(
-            lambda t, y, p: (-p * y[0],), (np.ones(4, np.float32),), (0.0, 1.0), np.float32(2), rtol=1e-5
+            lambda t, y, p: (-p * y[0],),
+            (np.ones(4, np.float32),),
+            (0.0, 1.0),
+            np.float32(2),
+            rtol=1e-5,
         )
         error = float(np.max(np.abs(solution.states[-1] - np.exp(-2.0))))
         lines = {
@@ -151,7 +169,9 @@ def doctor() -> None:
         for name, value in lines.items():
             sys.stdout.write(f"{name:25} {value}\n")
         if error > 1e-4:
-            raise EnvironmentFault(f"a decay is wrong by {error:.1e}: do not trust this installation")
+            raise EnvironmentFault(
+                f"a decay is wrong by {error:.1e}: do not trust this installation"
+            )
 
 
 @contextmanager
@@ -171,7 +191,13 @@ def _mistakes() -> Iterator[None]:
 def _progress(title: str, total: int) -> Iterator[Any]:
     """Progress on stderr: patients, patients per second, time left. Quiet without a terminal."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     console = Console(stderr=True)
     columns = (
@@ -250,7 +276,8 @@ def _formatted(head: tuple[str, ...], table: list[tuple[str, ...]], style: str) 
         return "".join(f"| {' | '.join(c.replace('|', '/') for c in line)} |\n" for line in lines)
     widths = [max(len(line[i]) for line in [head, *table]) for i in range(len(head))]
     return "".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() + "\n"
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        + "\n"
         for line in [head, *table]
     )
 

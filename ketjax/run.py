@@ -14,7 +14,7 @@ import numpy as np
 
 import ketjax
 from ketjax import dataset as store
-from ketjax.errors import StoreError
+from ketjax.errors import Problem, StudyError
 from ketjax.model.parameters import leaf, rows
 from ketjax.model.readouts import READOUTS, REGIONS
 from ketjax.population import Recipe, draw
@@ -52,6 +52,7 @@ def run(
     began = time.perf_counter()
     count = study.population.patients
     recipe = recipe_of(study)
+    check_recipe(recipe)
     variables = list(variables_of(study, recipe))
     shard = shard_length(study, count)
     if not resume:
@@ -79,6 +80,9 @@ def run(
         done = store.finished_shards(path, study.digest())
         missing = [k for k in range(store.shards(path)) if k not in done]
         simulation = simulation_of(study, recipe) if missing else None
+        if simulation is not None:
+            simulation.compile()
+        compiled = time.perf_counter()
         solving = 0.0
         for k in missing:
             assert simulation is not None
@@ -96,14 +100,16 @@ def run(
             store.write_shard(path, k, arrays)
             if progress is not None:
                 progress(int(patients[-1]) + 1, count)
-        if missing and simulation is not None:
+        if simulation is not None:
+            solved = sum(min((k + 1) * shard, count) - k * shard for k in missing)
             seconds = time.perf_counter() - began
             store.finish(
                 path,
                 {
                     "seconds": round(seconds, 3),
+                    "compiling_seconds": round(compiled - began, 3),
                     "solving_seconds": round(solving, 3),
-                    "patients_per_second": round(count / solving, 1),
+                    "patients_per_second": round(solved / solving, 1),
                     "steps": simulation.mesh.steps,
                 },
             )
@@ -116,6 +122,28 @@ def recipe_of(study: Study) -> Recipe:
     """Who is drawn."""
     p = study.population
     return Recipe(p.seed, p.design, p.species, p.typical, p.entry, p.correlations, study.parameters)
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Draw one patient, so that limits and correlations that cannot hold are found at once.
+
+    Raises:
+        StudyError: Nobody can be drawn.
+    """
+    try:
+        draw(recipe, [0])
+    except ValueError as error:
+        raise StudyError(
+            [
+                Problem(
+                    "population",
+                    str(error),
+                    allowed="limits that leave somebody, correlations that can hold together",
+                    hint="widen [population.entry] or lower [population.correlations]",
+                    code="nobody",
+                )
+            ]
+        ) from None
 
 
 def simulation_of(study: Study, recipe: Recipe) -> Simulation:
@@ -152,7 +180,9 @@ def variables_of(study: Study, recipe: Recipe) -> Iterator[store.Variable]:
 def shard_length(study: Study, count: int) -> int:
     """Patients in a shard: whole blocks whose readouts stay below `SHARD_BYTES`."""
     itemsize = np.dtype(study.solver.dtype).itemsize
-    columns = sum(len(REGIONS) if name != RATED and READOUTS[name].regional else 1 for name in study.readouts)
+    columns = sum(
+        len(REGIONS) if name != RATED and READOUTS[name].regional else 1 for name in study.readouts
+    )
     patient = columns * len(study.times) * len(study.arms) * itemsize
     length = BLOCK
     while length * 2 * patient <= SHARD_BYTES and length < count:
@@ -167,7 +197,11 @@ def provenance_of(study: Study) -> dict[str, object]:
         "study": study.to_dict(),
         "digest": study.digest(),
         "ketjax": ketjax.__version__,
-        "versions": {"jax": jax.__version__, "numpy": np.__version__, "python": platform.python_version()},
+        "versions": {
+            "jax": jax.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
         "device": {"platform": device.platform, "kind": device.device_kind},
         "block": BLOCK,
         "streams": "fold_in(fold_in(key(seed), crc32(path)), patient), threefry2x32",
@@ -178,6 +212,3 @@ def failed_share(path: str | Path) -> float:
     """Share of patients that failed in any arm [1]."""
     dataset = store.open_store(path)
     return float((dataset["status"] != 0).any("arm").mean())
-
-
-__all__ = ["StoreError", "failed_share", "run"]

@@ -13,14 +13,12 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
 from ketjax.model import cascade, readouts
 from ketjax.model.covariates import individual
 from ketjax.model.parameters import Parameters, TrialDesign, leaf, replace, rows
-from ketjax.model.states import State
 from ketjax.model.states import rows as state_rows
 from ketjax.population.designs import random_normals
 from ketjax.population.population import PILOT_SEED, Population, Recipe, draw, take
@@ -166,6 +164,12 @@ class Simulation:
             pilot=count * len(arms),
         )
 
+    def compile(self) -> None:
+        """Compile the march, so that what follows can be timed apart from it."""
+        pilot = draw(self.recipe, np.zeros(1 if self.recipe.typical else BLOCK, dtype=np.int64))
+        with jax.enable_x64(True):
+            self._solve_arm(next(iter(self.treatments)), pilot)
+
     def solve(self, population: Population) -> Solution:
         """Simulate patients in all arms, block by block.
 
@@ -230,6 +234,13 @@ class Simulation:
 
         Equation:
             Y = min(Smax, max(0, S + sdObs z(patient, time))),  z = 0 at time 0 and if typical
+
+        Args:
+            score: S [points], shape (time, patient).
+            block: The patients; sdObs and Smax [points].
+
+        Returns:
+            Y [points], shape (time, patient).
         """
         p = block.parameters.score
         streams = tuple(f"rating at {round(time * 3600)} s" for time in self.times)

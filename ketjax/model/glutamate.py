@@ -47,7 +47,9 @@ def release(activity: Leaf, brain: Leaf, pool: Leaf, brake: Leaf, p: Glutamate) 
     direct = 1 + p.direct_presynaptic_gain * brain / (
         brain + p.direct_presynaptic_half_concentration
     )
-    return activity * direct * (pool / resting_vesicle_pool(p)) / (1 + p.autoinhibition_gain * brake)
+    return (
+        activity * direct * (pool / resting_vesicle_pool(p)) / (1 + p.autoinhibition_gain * brake)
+    )
 
 
 def vesicle_rate(pool: Leaf, released: Leaf, p: Glutamate) -> Leaf:
@@ -67,7 +69,9 @@ def vesicle_rate(pool: Leaf, released: Leaf, p: Glutamate) -> Leaf:
     Source:
         assumed: lumped pool.
     """
-    return p.vesicle_refill_rate * (1 - pool) - p.vesicle_use_rate * released * resting_vesicle_pool(p)
+    return p.vesicle_refill_rate * (
+        1 - pool
+    ) - p.vesicle_use_rate * released * resting_vesicle_pool(p)
 
 
 def glutamate_rate(glutamate: Leaf, released: Leaf, uptake: Leaf, p: Glutamate) -> Leaf:

@@ -25,4 +25,7 @@ def inflammation_rate(
     """
     effect = brain / (brain + p.anti_inflammatory_half_concentration)
     effect = effect + p.hydroxynorketamine_share * hydroxynorketamine
-    return p.turnover_rate * (p.baseline - inflammation) - p.anti_inflammatory_gain * inflammation * effect
+    return (
+        p.turnover_rate * (p.baseline - inflammation)
+        - p.anti_inflammatory_gain * inflammation * effect
+    )

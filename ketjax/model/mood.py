@@ -51,7 +51,12 @@ def plasticity_gain(
 
 
 def consolidation_rate(
-    consolidation: Leaf, gain: Leaf, potentiation: Leaf, practice: Leaf, p: Consolidation, smoothing: Smoothing
+    consolidation: Leaf,
+    gain: Leaf,
+    potentiation: Leaf,
+    practice: Leaf,
+    p: Consolidation,
+    smoothing: Smoothing,
 ) -> Leaf:
     """Rate of change of consolidation: slow, use-dependent, self-sustaining when strong.
 
@@ -73,7 +78,10 @@ def consolidation_rate(
         Murrough2013b: a durable fraction after six infusions. Ibrahim2012: falling hazard.
     """
     driven = hill(gain, p.half_drive, p.exponent, smoothing) * (1 + practice * potentiation)
-    return p.consolidation_rate * driven * (1 - consolidation) - p.consolidation_loss_rate * consolidation
+    return (
+        p.consolidation_rate * driven * (1 - consolidation)
+        - p.consolidation_loss_rate * consolidation
+    )
 
 
 def fast_expectancy_rate(

@@ -84,9 +84,7 @@ def r_disposition(s: Disposition, ratio: Enantiomers) -> Disposition:
     )
 
 
-def delivered(
-    dose: DrugInput, absorption: Absorption, depots: Depots
-) -> dict[str, Leaf]:
+def delivered(dose: DrugInput, absorption: Absorption, depots: Depots) -> dict[str, Leaf]:
     """Where each channel delivers: inflow of each compartment, after losses at the door.
 
     Equation:
@@ -126,7 +124,11 @@ def delivered(
 
 
 def enantiomer_rates(
-    a: EnantiomerState, inflow: dict[str, Leaf], d: Disposition, absorption: Absorption, depots: Depots
+    a: EnantiomerState,
+    inflow: dict[str, Leaf],
+    d: Disposition,
+    absorption: Absorption,
+    depots: Depots,
 ) -> EnantiomerState:
     """Rates of change of the amounts of one enantiomer.
 
@@ -153,9 +155,20 @@ def enantiomer_rates(
     Source:
         PerezRuixo2021, Otto2021, Simons2022, Hasan2021: structure and values.
     """
-    plasma, fast, slow, liver = a.central / d.central, a.fast_peripheral / d.fast, a.slow_peripheral / d.slow, a.liver / d.liver
-    norketamine, stored = a.norketamine / d.norketamine, a.norketamine_peripheral / d.norketamine_peripheral
-    hydroxy, hydroxy_stored = a.hydroxynorketamine / d.hydroxynorketamine, a.hydroxynorketamine_peripheral / d.hydroxynorketamine_peripheral
+    plasma, fast, slow, liver = (
+        a.central / d.central,
+        a.fast_peripheral / d.fast,
+        a.slow_peripheral / d.slow,
+        a.liver / d.liver,
+    )
+    norketamine, stored = (
+        a.norketamine / d.norketamine,
+        a.norketamine_peripheral / d.norketamine_peripheral,
+    )
+    hydroxy, hydroxy_stored = (
+        a.hydroxynorketamine / d.hydroxynorketamine,
+        a.hydroxynorketamine_peripheral / d.hydroxynorketamine_peripheral,
+    )
     from_nose = absorption.nasal_absorption_rate * a.nasal
     from_mucosa = absorption.sublingual_absorption_rate * a.sublingual
     from_muscle = depots.intramuscular_absorption_rate * a.intramuscular
@@ -176,11 +189,22 @@ def enantiomer_rates(
         intraperitoneal=inflow["intraperitoneal"] - from_peritoneum,
         gut=inflow["gut"] - from_gut,
         gut_norketamine=inflow["gut_norketamine"] - norketamine_from_gut,
-        central=inflow["central"] + from_nose + from_mucosa + from_muscle + from_skin + from_peritoneum - to_fast - to_slow - to_liver,
+        central=inflow["central"]
+        + from_nose
+        + from_mucosa
+        + from_muscle
+        + from_skin
+        + from_peritoneum
+        - to_fast
+        - to_slow
+        - to_liver,
         fast_peripheral=to_fast,
         slow_peripheral=to_slow,
         liver=from_gut + to_liver - metabolised,
-        norketamine=d.fraction_norketamine * metabolised + norketamine_from_gut - cleared - to_stored,
+        norketamine=d.fraction_norketamine * metabolised
+        + norketamine_from_gut
+        - cleared
+        - to_stored,
         norketamine_peripheral=to_stored,
         hydroxynorketamine=d.fraction_hydroxynorketamine * cleared
         - d.hydroxynorketamine_clearance * hydroxy

@@ -7,7 +7,7 @@ rating noise is added where patients are rated (`simulate`).
 import dataclasses
 from collections.abc import Callable
 
-from ketjax.model import cascade, mood
+from ketjax.model import exposure, mood, regions
 from ketjax.model import pharmacokinetics as pk
 from ketjax.model.parameters import Leaf, Parameters
 from ketjax.model.states import RegionState, State
@@ -62,15 +62,15 @@ def observe(state: State, p: Parameters, names: tuple[str, ...]) -> tuple[Leaf, 
         pk.r_disposition(kinetics, p.enantiomers),
     )
     view = View(state, p, plasma)
-    regions = (
-        (state.prefrontal, cascade.prefrontal_parameters(p)),
-        (state.hippocampus, cascade.hippocampal_parameters(p)),
+    local = (
+        (state.prefrontal, regions.prefrontal_parameters(p)),
+        (state.hippocampus, regions.hippocampal_parameters(p)),
     )
     values = []
     for name in names:
         readout = READOUTS[name]
         if readout.regional:
-            values.extend(readout.compute(view, region, local) for region, local in regions)
+            values.extend(readout.compute(view, region, own) for region, own in local)
         else:
             values.append(readout.compute(view))
     return tuple(values)
@@ -109,7 +109,7 @@ def _r_hydroxynorketamine(v: View) -> Leaf:
 
 
 def _blocker(v: View) -> Leaf:
-    return cascade.drug_signals(v.state, v.plasma, v.p).blocker
+    return exposure.drug_signals(v.state, v.plasma, v.p).blocker
 
 
 def _density(v: View, a: RegionState, p: Parameters) -> Leaf:
@@ -121,7 +121,7 @@ def _cadss(v: View) -> Leaf:
     return mood.dissociation(s.dissociation_site, s.dissociation_tolerance, v.p.dissociation)
 
 
-def _mood_drive(v: View) -> Leaf:
+def _expectancy(v: View) -> Leaf:
     return v.state.fast_expectancy + v.state.session_expectancy + v.state.antidepressant
 
 
@@ -139,8 +139,8 @@ _TABLE = (
     Readout("interneuron_rate", "1", 1.0, "interneuron activity relative to rest", True, lambda v, a, p: a.interneuron_rate),
     Readout("pyramidal_rate", "1", 1.0, "pyramidal activity relative to rest", True, lambda v, a, p: a.pyramidal_rate),
     Readout("vesicle_pool", "1", 1.0, "release-ready vesicles", True, lambda v, a, p: a.vesicle_pool),
-    Readout("glutamate", "1", 1.0, "extracellular glutamate relative to the patient's own baseline", True, lambda v, a, p: a.glutamate / cascade.resting_glutamate(p)),
-    Readout("dialysate_glutamate", "1", 1.0, "glutamate in dialysate relative to the patient's own baseline", True, lambda v, a, p: a.dialysate / cascade.resting_glutamate(p)),
+    Readout("glutamate", "1", 1.0, "extracellular glutamate relative to the patient's own baseline", True, lambda v, a, p: a.glutamate / regions.resting_glutamate(p)),
+    Readout("dialysate_glutamate", "1", 1.0, "glutamate in dialysate relative to the patient's own baseline", True, lambda v, a, p: a.dialysate / regions.resting_glutamate(p)),
     Readout("calcium", "1", 1.0, "calcium drive through AMPA receptors", True, lambda v, a, p: a.calcium),
     Readout("phospho_eef2", "1", 1.0, "phosphorylated eEF2", True, lambda v, a, p: a.phospho_eef2),
     Readout("bdnf", "1", 1.0, "released BDNF", True, lambda v, a, p: a.bdnf),
@@ -150,12 +150,12 @@ _TABLE = (
     Readout("synaptic_protein", "1", 1.0, "synaptic protein, in transit and built in", True, lambda v, a, p: a.transit_protein + a.synaptic_protein),
     Readout("potentiation", "1", 1.0, "fast functional potentiation", True, lambda v, a, p: a.potentiation),
     Readout("synapse_density", "1", 1.0, "synapses, nascent and stable (healthy = 1)", True, _density),
-    Readout("synapse_gain", "1", 1.0, "gain of synapses relative to the patient's own baseline", True, lambda v, a, p: _density(v, a, p) / cascade.resting_density(p) - 1),
+    Readout("synapse_gain", "1", 1.0, "gain of synapses relative to the patient's own baseline", True, lambda v, a, p: _density(v, a, p) / regions.resting_density(p) - 1),
     Readout("inflammation", "1", 1.0, "neuro-inflammation (healthy = 1)", False, lambda v: v.state.inflammation),
     Readout("habenula", "1", 1.0, "lateral habenula bursting relative to the untreated patient", False, lambda v: v.state.habenula),
     Readout("network_excess", "1", 1.0, "default mode network excess relative to the untreated patient", False, lambda v: v.state.network_excess),
     Readout("consolidation", "1", 1.0, "consolidated gain", False, lambda v: v.state.consolidation),
-    Readout("expectancy", "1", 1.0, "mood drive of expectancy and daily antidepressant", False, _mood_drive),
+    Readout("expectancy", "1", 1.0, "mood drive of expectancy and daily antidepressant", False, _expectancy),
     Readout("learning", "1", 1.0, "learning in psychotherapy, labile and consolidated", False, lambda v: v.state.labile_learning + v.state.consolidated_learning),
     Readout("dissociation", "points", 10.0, "dissociation, CADSS", False, _cadss),
     Readout("drug_high", "points", 10.0, "drug high, 0 to 10", False, lambda v: mood.drug_high(v.state.dissociation_site, v.p.dissociation)),

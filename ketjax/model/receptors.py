@@ -1,4 +1,4 @@
-"""NMDA-receptor block by cell type, and the lateral habenula's share.
+"""NMDA-receptor block by cell type.
 
 Tonically firing interneurons lose their Mg block and feed use dependence, so that the same brain
 concentration blocks them first: two half-block concentrations carry that tone dependence, the

@@ -25,9 +25,10 @@ def transit_protein_rate(transit: Leaf, mtorc1: Leaf, p: Synapses) -> Leaf:
     Source:
         Li2010: proteins rise within 2 h.
     """
-    return p.protein_synthesis_gain * mtorc1 - (
-        p.transit_protein_loss_rate + p.assembly_rate
-    ) * transit
+    return (
+        p.protein_synthesis_gain * mtorc1
+        - (p.transit_protein_loss_rate + p.assembly_rate) * transit
+    )
 
 
 def synaptic_protein_rate(built_in: Leaf, transit: Leaf, p: Synapses) -> Leaf:
@@ -141,7 +142,9 @@ def nascent_rate(nascent: Leaf, stable: Leaf, built_in: Leaf, practice: Leaf, p:
     return formed * (p.maximal_density - nascent - stable) - lost * nascent
 
 
-def stable_rate(nascent: Leaf, stable: Leaf, inflammation: Leaf, practice: Leaf, p: Synapses) -> Leaf:
+def stable_rate(
+    nascent: Leaf, stable: Leaf, inflammation: Leaf, practice: Leaf, p: Synapses
+) -> Leaf:
     """Rate of change of stable synapses.
 
     Equation:

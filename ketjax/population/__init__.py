@@ -1,4 +1,4 @@
-"""Who the patients are: laws of variation, designs of sampling, covariates and populations."""
+"""Who the patients are: draws from the laws of variation, designs of sampling, populations."""
 
 from ketjax.population.population import (
     COVARIATES,

@@ -56,6 +56,17 @@ def truncated(law: Law, value: float, z: Array) -> Array:
 
     Equation:
         z' = Phi^-1(Phi(a) + (Phi(b) - Phi(a)) Phi(z)),  a, b: the bounds on the scale of z
+
+    Args:
+        law: Law with bounds in the parameter's unit.
+        value: Typical value.
+        z: Standard normal numbers, shape (patient,).
+
+    Returns:
+        Numbers inside the bounds, shape (patient,).
+
+    Raises:
+        ValueError: Nothing lies between the bounds.
     """
     if law.low is None and law.high is None:
         return z

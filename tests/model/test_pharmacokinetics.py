@@ -140,7 +140,9 @@ def test_linear_system_equals_its_matrix_exponential() -> None:
     def rates(amounts: np.ndarray, rate: float) -> np.ndarray:
         inflow = pk.delivered(DrugInput(intravenous=rate), p.absorption, p.depots)
         state = EnantiomerState(*amounts)
-        return np.array(jax.tree.leaves(pk.enantiomer_rates(state, inflow, d, p.absorption, p.depots)))
+        return np.array(
+            jax.tree.leaves(pk.enantiomer_rates(state, inflow, d, p.absorption, p.depots))
+        )
 
     matrix = np.array([rates(unit, 0.0) for unit in np.eye(n)]).T
     augmented = np.zeros((n + 1, n + 1))
@@ -176,7 +178,9 @@ def exposure(values: dict[str, float], route: DrugInput) -> tuple[float, float]:
     none = pk.delivered(DrugInput(), p.absorption, p.depots)
     matrix = np.array(
         [
-            jax.tree.leaves(pk.enantiomer_rates(EnantiomerState(*unit), none, d, p.absorption, p.depots))
+            jax.tree.leaves(
+                pk.enantiomer_rates(EnantiomerState(*unit), none, d, p.absorption, p.depots)
+            )
             for unit in np.eye(n)
         ],
         dtype=float,
@@ -185,7 +189,9 @@ def exposure(values: dict[str, float], route: DrugInput) -> tuple[float, float]:
     names = [field.name for field in dataclasses.fields(EnantiomerState)]
     dose = np.array([float(inflow.get(name, 0.0)) for name in names])
     area = np.linalg.solve(-matrix, dose)
-    return area[names.index("central")] / d.central, area[names.index("norketamine")] / d.norketamine
+    return area[names.index("central")] / d.central, area[
+        names.index("norketamine")
+    ] / d.norketamine
 
 
 @pytest.mark.parametrize("name", INTERACTIONS)
@@ -193,7 +199,9 @@ def test_interactions(name: str) -> None:
     routes = (
         DrugInput(intravenous=1.0),
         # Three devices of 28 mg.
-        DrugInput(nasal=1 / 3, swallowed_nasal=1 / 3, nasal_later=2 / 3, swallowed_nasal_later=2 / 3),
+        DrugInput(
+            nasal=1 / 3, swallowed_nasal=1 / 3, nasal_later=2 / 3, swallowed_nasal_later=2 / 3
+        ),
         DrugInput(oral=1.0),
     )
     changed = [exposure(OVERRIDES[name], route) for route in routes]

@@ -92,9 +92,7 @@ def test_bits_depend_on_the_patient_alone(precision: str, request: pytest.Fixtur
     alone = march.solve(draw(reference.RECIPE, np.array([83])))
     assert same_bits(alone, subset(everyone, np.array([83])))
     order = np.random.default_rng(0).permutation(100)
-    assert same_bits(
-        march.solve(draw(reference.RECIPE, order)), subset(everyone, order)
-    )
+    assert same_bits(march.solve(draw(reference.RECIPE, order)), subset(everyone, order))
     fewer = march.solve(draw(reference.RECIPE, np.arange(70)))
     assert same_bits(fewer, subset(everyone, np.arange(70)))
 
