@@ -251,7 +251,9 @@ def _print_summary(path: Path, as_json: bool) -> None:
             "store": str(path),
             "patients": dataset.sizes["patient"],
             "patients_per_second": speed,
-            "summary": json.loads(summary.to_dataframe().reset_index().to_json(orient="records")),
+            "summary": json.loads(
+                summary.to_dataframe().reset_index().to_json(orient="records") or "[]"
+            ),
         }
         sys.stdout.write(json.dumps(record, indent=2) + "\n")
         return

@@ -50,6 +50,7 @@ class Vocabulary:
         expectancy_designs: the ways in which a trial lets patients expect to get better.
         covariates: what may limit entry to the study, each with its unit.
         species: who can be simulated.
+        interactions: drugs and conditions that change what the body does to ketamine.
     """
 
     readouts: frozenset[str]
@@ -57,6 +58,7 @@ class Vocabulary:
     expectancy_designs: frozenset[str]
     covariates: Mapping[str, str]
     species: frozenset[str] = frozenset({"human", "rat"})
+    interactions: frozenset[str] = frozenset({"none"})
 
 
 @dataclass(frozen=True)

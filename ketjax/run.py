@@ -15,6 +15,7 @@ import numpy as np
 import ketjax
 from ketjax import dataset as store
 from ketjax.errors import Problem, StudyError
+from ketjax.model.overrides import OVERRIDES
 from ketjax.model.parameters import leaf, rows
 from ketjax.model.readouts import READOUTS, REGIONS
 from ketjax.population import Recipe, draw
@@ -149,7 +150,11 @@ def check_recipe(recipe: Recipe) -> None:
 def simulation_of(study: Study, recipe: Recipe) -> Simulation:
     """What happens to them, compiled."""
     treatments = {
-        name: Treatment(arm.regimen, arm.expectancy, arm.parameters)
+        name: Treatment(
+            arm.regimen,
+            arm.expectancy,
+            {**OVERRIDES.get(arm.interaction, {}), **arm.parameters},
+        )
         for name, arm in study.arms.items()
     }
     return Simulation(

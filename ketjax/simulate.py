@@ -180,14 +180,17 @@ class Simulation:
             Readouts, status and errors of these patients.
         """
         count = population.patient.size
-        # The typical patient is one patient, however often the population repeats it.
-        size = 1 if self.recipe.typical else BLOCK
-        blocks = [np.arange(begin, begin + size) for begin in range(0, count, size)]
         with jax.enable_x64(True):
-            solved = [
-                self._solve_block(take(population, np.minimum(places, count - 1)))
-                for places in blocks
-            ]
+            if self.recipe.typical:
+                # One patient, however often the population repeats it.
+                solved = [self._solve_block(take(population, np.zeros(1, np.int64)))] * count
+            else:
+                solved = [
+                    self._solve_block(
+                        take(population, np.minimum(np.arange(begin, begin + BLOCK), count - 1))
+                    )
+                    for begin in range(0, count, BLOCK)
+                ]
         names = solved[0].readouts
         return Solution(
             self.times,

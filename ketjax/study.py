@@ -154,6 +154,7 @@ class Arm(Section):
     """One `[arms.NAME]`: what is done to the patients, and what they expect of it."""
 
     expectancy: Annotated[str, known("expectancy design", "expectancy_designs")] = "none"
+    interaction: Annotated[str, known("interaction", "interactions")] = "none"
     doses: Listed[DoseEntry] = ()
     blockers: Listed[BlockerEntry] = ()
     sessions: Listed[SessionEntry] = ()

@@ -4,7 +4,7 @@ import dataclasses
 import math
 
 from ketjax.fields import ParameterRow, Vocabulary
-from ketjax.model.overrides import SPECIES
+from ketjax.model.overrides import INTERACTIONS, SPECIES
 from ketjax.model.parameters import Designs, Row, rows
 from ketjax.population import COVARIATES
 from ketjax.simulate import READOUT_NAMES
@@ -19,6 +19,7 @@ def vocabulary() -> Vocabulary:
         expectancy_designs=frozenset(field.name for field in dataclasses.fields(Designs)),
         covariates={name: table[path].unit for name, path in COVARIATES.items()},
         species=frozenset(SPECIES),
+        interactions=frozenset({"none", *INTERACTIONS}),
     )
 
 

@@ -1,6 +1,7 @@
 """A store with plausible courses, made from formulas and a seed: no solver, no model, no jax."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -99,7 +100,7 @@ def courses(start: int, stop: int, seed: int = 1) -> dict[str, np.ndarray]:
     }
 
 
-def template(path: Path, patients: int = 500, shard: int = 200, **options: object) -> Path:
+def template(path: Path, patients: int = 500, shard: int = 200, **options: Any) -> Path:
     """Create an empty store."""
     return ds.create(
         path,

@@ -83,7 +83,7 @@ def lock(path: str | Path) -> Iterator[None]:
 
     file = Path(path) / FOLDER / "lock"
     if not file.parent.is_dir():
-        raise StoreError(f"{path}: no ketjax store to lock")
+        raise StoreError(f"{path}: no ketjax store here; to begin one, run without --resume")
     with file.open("a+", encoding="utf-8") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

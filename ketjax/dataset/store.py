@@ -255,7 +255,8 @@ def verify(path: str | Path) -> list[str]:
 def _check_may_overwrite(target: Path, overwrite: bool) -> None:
     if not overwrite:
         raise StoreError(
-            f"{target}: exists already. Choose another output, resume it, or ask to overwrite it."
+            f"{target}: exists already. Choose another output (--out), go on with it (--resume) "
+            "or replace it (--overwrite)."
         )
     if target.is_symlink():
         raise StoreError(f"{target}: is a symbolic link; name the store itself to overwrite it")

@@ -74,3 +74,4 @@ OVERRIDES: dict[str, dict[str, float]] = {
     },
 }
 SPECIES = ("human", "rat")
+INTERACTIONS = tuple(name for name in OVERRIDES if name not in SPECIES)

@@ -15,7 +15,7 @@ from scipy.special import ndtri
 from scipy.stats import qmc
 
 Array = NDArray[np.float64]
-SOBOL_BITS = 52
+SOBOL_BITS = 32  # SciPy cannot move on in a sequence of more
 
 
 def stream_tag(name: str) -> int:

@@ -12,6 +12,7 @@ import zarr
 from mock_store import ARMS, DIGEST, REGIONS, TIMES, courses, mock_store, template
 
 from ketjax import dataset as ds
+from ketjax.dataset import journal, store
 from ketjax.errors import StoreError
 
 
@@ -89,14 +90,14 @@ def test_of_two_runs_that_start_together_one_gets_the_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "contested.zarr"
-    write_template = ds.store._write_template
+    write_template = store._write_template
 
     def overtaken(*arguments: object) -> None:
         write_template(*arguments)
         monkeypatch.undo()
         template(target, patients=20)
 
-    monkeypatch.setattr(ds.store, "_write_template", overtaken)
+    monkeypatch.setattr(store, "_write_template", overtaken)
     with pytest.raises(StoreError, match="another run has just created it"):
         template(target)
     assert ds.read_attributes(target)["patients"] == 20
@@ -185,7 +186,7 @@ def test_a_rewritten_shard_does_not_count_until_it_is_whole(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(ds.journal, "commit", interrupt)
+        patch.setattr(journal, "commit", interrupt)
         with pytest.raises(KeyboardInterrupt):
             ds.write_shard(path, 0, courses(0, 20, seed=2))
     assert ds.finished_shards(path, DIGEST) == set()

@@ -35,7 +35,7 @@ def test_lines_are_the_medians_of_each_arm(dataset: xr.Dataset) -> None:
     lines = {to_hex(line.get_color()).upper(): line for line in axes.lines}
     assert lines.keys() == {"#D55E00", "#0072B2", "#000000"}
     median = np.nanmedian(dataset["madrs"].sel(arm="ketamine"), axis=-1)
-    np.testing.assert_allclose(lines["#D55E00"].get_ydata(), median, rtol=1e-6)
+    np.testing.assert_allclose(np.asarray(lines["#D55E00"].get_ydata()), median, rtol=1e-6)
 
 
 def test_hippocampus_is_dashed(dataset: xr.Dataset) -> None:
@@ -49,7 +49,9 @@ def test_time_axis_runs_from_the_start_to_the_end_in_words(dataset: xr.Dataset) 
     labels = [label.get_text() for label in axes.get_xticklabels()]
     assert sorted(labels) == sorted(["0", "10 min", "1 h", "4 h", "1 d", "3 d", "7 d", "14 d"])
     assert axes.get_xlim() == (pytest.approx(1 / 60), 336.0)
-    assert axes.lines[0].get_xdata()[0] == pytest.approx(1 / 60)  # the state before the dose
+    assert np.asarray(axes.lines[0].get_xdata())[0] == pytest.approx(
+        1 / 60
+    )  # the state before the dose
 
 
 @pytest.mark.parametrize("end", [24.0, 336.0, 672.0, 8760.0, 26280.0])

@@ -6,6 +6,7 @@ the scores do with that share. The tests therefore set it.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def blocked(target: str, fraction: float) -> Regimen:
 
 
 def typical(
-    treatments: dict[str, Treatment], times: tuple[float, ...], **settings: object
+    treatments: dict[str, Treatment], times: tuple[float, ...], **settings: Any
 ) -> Solution:
     recipe = Recipe(
         typical=True, values=settings.pop("values", {}), species=settings.pop("species", "human")

@@ -11,6 +11,7 @@ import sys
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 from scipy.integrate import solve_ivp
@@ -65,8 +66,8 @@ def reference(patient: int, rtol: float = 1e-10) -> np.ndarray:
         )
         assert solved.success, solved.message
         states += [solved.y[:, list(solved.t).index(t)] for t in wanted]
-        y = solved.y[:, -1]
-    observed = [readouts.observe(unravel(state), p, NAMES) for state in states]
+        y = jnp.asarray(solved.y[:, -1])
+    observed = [readouts.observe(unravel(jnp.asarray(state)), p, NAMES) for state in states]
     return np.array(observed, dtype=float).T
 
 

@@ -5,6 +5,7 @@ import pathlib
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -17,7 +18,7 @@ from ketjax.regimen import Dose, Regimen
 from ketjax.simulate import Simulation, Solution, Treatment
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "reference"))
-import make_population_reference as reference  # noqa: E402
+import make_population_reference as reference  # noqa: E402  # pyright: ignore
 
 ARMS = {
     "ketamine": Treatment(reference.REGIMEN, reference.DESIGN),
@@ -112,7 +113,7 @@ def test_untreated_patients_stay_at_rest(double: Simulation) -> None:
     still = jax.tree.map(lambda leaf: np.zeros(()), double._forcing["saline"])
     design = dataclasses.replace(design, fast=0.0, session=0.0, course=0.0, antidepressant=0.0)
     y = tuple(np.broadcast_to(np.asarray(value, float), (1000,)) for value in rest)
-    rates = double._rhs(np.zeros(()), y, ((p, design), still))
+    rates = double._rhs(jnp.zeros(()), y, ((p, design), still))
     assert max(float(np.max(np.abs(rate))) for rate in rates) < 1e-10
 
 

@@ -22,7 +22,7 @@ def test_solution_equals_numpy(size, density):
     right = generator.normal(size=(size, lanes))
     factor = factorise(entries, elimination_order(size, entries))
     expected = np.linalg.solve(matrix, right.T[..., None])[..., 0].T
-    np.testing.assert_allclose(solve(factor, right), expected, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(solve(factor, list(right)), expected, rtol=1e-12, atol=1e-14)
 
 
 def test_arrow_matrix_gets_no_fill():
