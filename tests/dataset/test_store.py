@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -92,7 +93,7 @@ def test_of_two_runs_that_start_together_one_gets_the_place(
     target = tmp_path / "contested.zarr"
     write_template = store._write_template
 
-    def overtaken(*arguments: object) -> None:
+    def overtaken(*arguments: Any) -> None:
         write_template(*arguments)
         monkeypatch.undo()
         template(target, patients=20)

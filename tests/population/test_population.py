@@ -1,13 +1,14 @@
 """Populations: laws, identity of patients, entry limits, correlations, designs."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from ketjax.model.covariates import individual
-from ketjax.model.laws import lognormal
+from ketjax.model.laws import Law, lognormal
 from ketjax.model.parameters import Parameters, leaf, rows
 from ketjax.population import DEFAULT_CORRELATIONS, Recipe, draw
 from ketjax.population.distributions import holds, transform
@@ -21,23 +22,24 @@ def population():
     return draw(Recipe(seed=3), np.arange(N))
 
 
-def expected(path: str, value: float, law: object) -> stats.rv_continuous | None:
+def expected(path: str, value: float, law: Law) -> Any:
     """SciPy's distribution of a law, where it has one."""
     s, centre = law.spread, value if law.centre is None else law.centre
     bounded = law.low is not None or law.cap is not None
+    low, high = law.low or 0.0, law.high or 0.0
     if law.kind == "normal" and not bounded:
         return stats.norm(centre, s)
     if law.kind == "normal":
-        return stats.truncnorm((law.low - centre) / s, (law.high - centre) / s, centre, s)
+        return stats.truncnorm((low - centre) / s, (high - centre) / s, centre, s)
     if law.kind == "log-normal" and not bounded:
         return stats.lognorm(s, law.offset, centre - law.offset)
     if law.kind == "logit-normal":
         logit = np.log(value / (1 - value)) if law.centre is None else law.centre
         return stats.norm(logit, s)
     if law.kind == "uniform":
-        return stats.uniform(law.low, law.high - law.low)
+        return stats.uniform(low, high - low)
     if law.kind == "log-uniform":
-        return stats.loguniform(law.low, law.high)
+        return stats.loguniform(low, high)
     return None
 
 
