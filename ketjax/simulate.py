@@ -75,7 +75,7 @@ class Simulation:
         times: Sequence[float],
         *,
         names: Sequence[str] = READOUT_NAMES,
-        rtol: float = 1e-3,
+        rtol: float = 1e-4,
         dtype: str = "float32",
     ) -> None:
         """Prepare a simulation: schedule, structure, mesh.

@@ -203,7 +203,7 @@ class Output(Section):
 class SolverSettings(Section):
     """`[solver]`: relative tolerance [1] and the floating-point type."""
 
-    rtol: float = 1e-3
+    rtol: float = 1e-4
     dtype: Literal["float32", "float64"] = "float32"
 
     @model_validator(mode="after")
