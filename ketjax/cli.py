@@ -5,10 +5,11 @@ import io
 import json
 import os
 import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -39,14 +40,20 @@ def run_study(
 ) -> None:
     """Simulate a study: a summary on stdout, a store and two figures on disk."""
     with _mistakes():
+        from ketjax.dataset import read_attributes
         from ketjax.run import failed_share, run
         from ketjax.study import Study
 
         if overwrite and resume:
             raise typer.BadParameter("use either --overwrite or --resume")
         changes = {"patients": patients, "dtype": dtype}
-        asked = Study.read(study).replace(**{k: v for k, v in changes.items() if v is not None})
+        changes = {name: value for name, value in changes.items() if value is not None}
+        asked = Study.read(study)
         path = out or Path("out") / f"{asked.name}.zarr"
+        if resume and not _has_seed(study):
+            # The seed was drawn when the run began: it stands in the store.
+            changes["seed"] = read_attributes(path)["seed"]
+        asked = asked.replace(**changes)
         count = asked.population.patients
         try:
             with _progress(
@@ -54,8 +61,10 @@ def run_study(
             ) as tell:
                 run(asked, path, overwrite=overwrite, resume=resume, progress=tell)
         except KeyboardInterrupt:
-            _say(f"Interrupted. Go on with: ketjax run {study} --out {path} --resume")
-            raise typer.Exit(INTERRUPTED) from None
+            options = "".join(f" --{k} {v}" for k, v in changes.items() if k != "seed")
+            again = f"ketjax run {study}{options} --out {path} --resume"
+            _say(f"Interrupted. Go on with: {again}" if path.exists() else "Interrupted.")
+            _stop()
         figures = _draw(path)
         _print_summary(path, json_)
         _say(f"Store {path}; figures {', '.join(str(figure) for figure in figures)}")
@@ -179,12 +188,27 @@ def _mistakes() -> Iterator[None]:
     """Turn what a user can cause into a message and an exit code."""
     try:
         yield
+    except KeyboardInterrupt:
+        _say("Interrupted.")
+        _stop()
     except KetjaxError as error:
         _say(str(error))
         raise typer.Exit(error.exit_code) from None
     except OSError as error:
         _say(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
         raise typer.Exit(EnvironmentFault.exit_code) from None
+
+
+def _stop() -> NoReturn:
+    """End at once: compiler threads that still run would bring an orderly end down."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(INTERRUPTED)
+
+
+def _has_seed(study: Path) -> bool:
+    """Whether the manifest of a study that is known to be right states its seed."""
+    return "seed" in tomllib.loads(study.read_text("utf-8-sig"))["population"]
 
 
 @contextmanager
@@ -239,6 +263,9 @@ def _print_summary(path: Path, as_json: bool) -> None:
     from ketjax.dataset import open_store
 
     dataset = open_store(path)
+    if dataset.attrs.get("species", "human") != "human":
+        _say("A depression score means nothing in a rat: no summary.")
+        return
     wanted = (2.0, 24.0, 72.0, 168.0, 336.0)
     hours = [h for h in wanted if float(abs(dataset["time"] - h).min()) < 1e-6]
     if "madrs_rated" not in dataset or not hours:

@@ -18,11 +18,12 @@ from ketjax.errors import Problem, StudyError
 from ketjax.model.overrides import OVERRIDES
 from ketjax.model.parameters import leaf, rows
 from ketjax.model.readouts import READOUTS, REGIONS
-from ketjax.population import Recipe, draw
+from ketjax.population import COVARIATES, SHARED_EFFECTS, Recipe, draw
 from ketjax.simulate import BLOCK, RATED, Simulation, Treatment
 from ketjax.study import Study
 
 SHARD_BYTES = 128 * 2**20  # readouts of one shard in memory
+SHARD_BLOCKS = 8  # at most, so that progress shows and an interrupt costs little
 Progress = Callable[[int, int], None]
 
 
@@ -54,6 +55,7 @@ def run(
     count = study.population.patients
     recipe = recipe_of(study)
     check_recipe(recipe)
+    check_arms(study)
     variables = list(variables_of(study, recipe))
     shard = shard_length(study, count)
     if not resume:
@@ -70,6 +72,7 @@ def run(
                 "title": study.question,
                 "study": study.name,
                 "seed": study.population.seed,
+                "species": study.population.species,
                 "ketjax_version": ketjax.__version__,
                 "source": f"ketjax {ketjax.__version__}",
                 "comment": "research model, not for clinical use",
@@ -131,6 +134,30 @@ def check_recipe(recipe: Recipe) -> None:
     Raises:
         StudyError: Nobody can be drawn.
     """
+    varying = recipe.laws()
+    problems = [
+        Problem(
+            f"population.entry.{name}",
+            "this does not vary here",
+            allowed="covariates that the species varies",
+            code="fixed",
+        )
+        for name in recipe.entry
+        if not recipe.typical and COVARIATES[name] not in varying
+    ]
+    problems += [
+        Problem(
+            f"population.correlations.{pair!r}",
+            f"{path} has no random effect of its own here",
+            allowed="two parameters that vary",
+            code="fixed",
+        )
+        for pair in recipe.correlations
+        for path in pair.split(" ~ ")
+        if not recipe.typical and (path not in varying or path in SHARED_EFFECTS)
+    ]
+    if problems:
+        raise StudyError(problems)
     try:
         draw(recipe, [0])
     except ValueError as error:
@@ -145,6 +172,26 @@ def check_recipe(recipe: Recipe) -> None:
                 )
             ]
         ) from None
+
+
+def check_arms(study: Study) -> None:
+    """All arms hold the same patients with the same baseline.
+
+    Raises:
+        StudyError: An arm sets the baseline score.
+    """
+    problems = [
+        Problem(
+            f"arms.{name}.parameters.score.baseline",
+            "an arm cannot change the baseline: change is measured from it",
+            hint="set it in [parameters] for all arms",
+            code="baseline",
+        )
+        for name, arm in study.arms.items()
+        if "score.baseline" in arm.parameters
+    ]
+    if problems:
+        raise StudyError(problems)
 
 
 def simulation_of(study: Study, recipe: Recipe) -> Simulation:
@@ -190,7 +237,8 @@ def shard_length(study: Study, count: int) -> int:
     )
     patient = columns * len(study.times) * len(study.arms) * itemsize
     length = BLOCK
-    while length * 2 * patient <= SHARD_BYTES and length < count:
+    longest = min(count, SHARD_BLOCKS * BLOCK)
+    while length * 2 * patient <= SHARD_BYTES and length < longest:
         length *= 2
     return length
 
@@ -209,7 +257,9 @@ def provenance_of(study: Study) -> dict[str, object]:
         },
         "device": {"platform": device.platform, "kind": device.device_kind},
         "block": BLOCK,
-        "streams": "fold_in(fold_in(key(seed), crc32(path)), patient), threefry2x32",
+        "streams": "random: threefry2x32, fold_in(fold_in(fold_in(key(seed mod 2^31), "
+        "seed div 2^31), "
+        "crc32(path)), patient); sobol: point number patient of the sequence scrambled by seed",
     }
 
 

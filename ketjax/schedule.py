@@ -11,7 +11,7 @@ import numpy as np
 
 from ketjax.model.inputs import DrugInput, Inputs
 from ketjax.model.parameters import Leaf, Parameters, group
-from ketjax.regimen import ENANTIOMER_SHARES, Dose, Regimen, merge_times
+from ketjax.regimen import ENANTIOMER_SHARES, RESOLUTION, Dose, Regimen, merge_times
 
 ENANTIOMERS = {"esketamine": "s_ketamine", "arketamine": "r_ketamine"}
 INJECTED = ("intravenous", "intramuscular", "subcutaneous", "intraperitoneal")
@@ -134,7 +134,12 @@ def _amounts(regimen: Regimen, p: Parameters, bounds: np.ndarray, impulses: bool
                 amount = dose.amount * fraction * part.share * micromol
                 row = table[name, part.channel]
                 if impulses and part.duration == 0:
-                    row[np.argmin(np.abs(bounds[:-1] - part.time))] += amount
+                    if part.time >= bounds[-1] - RESOLUTION:
+                        continue  # given after all that is observed
+                    nearest = int(np.argmin(np.abs(bounds[:-1] - part.time)))
+                    if abs(bounds[nearest] - part.time) > RESOLUTION:
+                        raise ValueError(f"no segment starts at the dose at {part.time!r} h")
+                    row[nearest] += amount
                 elif not impulses and part.duration > 0:
                     inside = (part.time <= middles) & (middles < part.time + part.duration)
                     row[inside] += amount / part.duration

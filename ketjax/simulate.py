@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from ketjax.model import cascade, readouts
 from ketjax.model.covariates import individual
-from ketjax.model.parameters import Parameters, TrialDesign, leaf, replace, rows
+from ketjax.model.parameters import Parameters, Score, TrialDesign, leaf, replace, rows
 from ketjax.model.states import rows as state_rows
 from ketjax.population.designs import random_normals
 from ketjax.population.population import PILOT_SEED, Population, Recipe, draw, take
-from ketjax.regimen import Regimen, merge_times
+from ketjax.regimen import RESOLUTION, Regimen, merge_times
 from ketjax.schedule import Amounts, doses, edges_of, forcing_of, impulses_of, inputs_of
 from ketjax.solve import RODAS4, RODAS5P, System
 
@@ -100,18 +100,23 @@ class Simulation:
         self._typical = recipe.typical_patient()
         self._grid = merge_times([0.0], self.times, [] if self.times[-1] > 0 else [1.0])
         horizon = self._grid[-1]
+        settings = {name: replace(self._typical, t.values) for name, t in self.treatments.items()}
         edges = merge_times(
-            *(edges_of(t.regimen, self._typical) for t in self.treatments.values()), [0.0]
+            *(edges_of(t.regimen, settings[name]) for name, t in self.treatments.items()), [0.0]
         )
+        # An edge that differs from an output by rounding only is that output.
+        gaps = np.abs(edges[:, None] - self._grid)
+        nearest = self._grid[gaps.argmin(axis=1)]
+        edges = np.unique(np.where(gaps.min(axis=1) <= RESOLUTION, nearest, edges))
         self._edges = edges[(edges > 0) & (edges < horizon)]
         bounds = np.concatenate([[0.0], self._edges, [horizon]])
         with jax.enable_x64(True):
             self._forcing = {
-                name: forcing_of(t.regimen, self._typical, bounds)
+                name: forcing_of(t.regimen, settings[name], bounds)
                 for name, t in self.treatments.items()
             }
             self._impulses = {
-                name: impulses_of(t.regimen, self._typical, bounds)
+                name: impulses_of(t.regimen, settings[name], bounds)
                 for name, t in self.treatments.items()
             }
             self._prepare(rtol)
@@ -228,11 +233,11 @@ class Simulation:
             for name, parts in series.items()
         }
         if RATED in self.names:
-            values[RATED] = self._rated(values["madrs"], block)
+            values[RATED] = self._rated(values["madrs"], block.patient, parameters[0].score)
         values = {name: values[name] for name in self.names}
         return Solution(self.times, values, np.asarray(result.status), np.asarray(result.error))
 
-    def _rated(self, score: np.ndarray, block: Population) -> np.ndarray:
+    def _rated(self, score: np.ndarray, patients: np.ndarray, p: Score) -> np.ndarray:
         """Score as rated: with measurement and day-to-day fluctuation, the same in every arm.
 
         Equation:
@@ -240,17 +245,17 @@ class Simulation:
 
         Args:
             score: S [points], shape (time, patient).
-            block: The patients; sdObs and Smax [points].
+            patients: Identities, shape (patient,).
+            p: Score, sdObs and Smax [points].
 
         Returns:
             Y [points], shape (time, patient).
         """
-        p = block.parameters.score
         streams = tuple(f"rating at {round(time * 3600)} s" for time in self.times)
-        z = random_normals(self.recipe.seed, streams, block.patient)
+        z = random_normals(self.recipe.seed, streams, patients)
         z[(self.times == 0) | self.recipe.typical] = 0
-        noisy = score + p.rating_fluctuation * z
-        return np.clip(noisy, 0, p.rating_maximum).astype(score.dtype)
+        noisy = score + np.asarray(p.rating_fluctuation) * z
+        return np.clip(noisy, 0, np.asarray(p.rating_maximum)).astype(score.dtype)
 
     def _parameters(self, arm: str, population: Population) -> tuple[Parameters, TrialDesign]:
         """The patients' own parameters in one arm, and the arm's trial design."""

@@ -5,9 +5,14 @@ import math
 
 from ketjax.fields import ParameterRow, Vocabulary
 from ketjax.model.overrides import INTERACTIONS, SPECIES
-from ketjax.model.parameters import Designs, Row, rows
+from ketjax.model.parameters import Designs, Parameters, Row, rows
 from ketjax.population import COVARIATES
 from ketjax.simulate import READOUT_NAMES
+
+SMALLEST = 1e-12
+# What the equations divide by: times, volumes, masses, concentrations, half effects, widths.
+DIVIDING_UNITS = ("h", "L", "kg", "mg", "g/mol", "uM", "ng/mL")
+DIVIDING_WORDS = ("half", "scale", "width", "floor", "maximum", "affinity", "potency_ratio")
 
 
 def vocabulary() -> Vocabulary:
@@ -26,9 +31,18 @@ def vocabulary() -> Vocabulary:
 def support(row: Row) -> tuple[float, float]:
     """Values that a parameter can take at all; experiments may leave its plausible range.
 
-    Fractions lie between 0 and 1, what has a negative plausible bound may be anything, all else is
-    not negative.
+    Fractions lie between 0 and 1, what has a negative plausible bound may be anything, what divides
+    is positive, all else is not negative.
     """
+    if row.law.kind == "categorical":
+        return -1.0, float(len(row.law.shares) - 1)
+    if row.path == "synapses.maximal_density":
+        return 1.0 + SMALLEST, math.inf
+    if row.path == "score.baseline":
+        return 0.0, Parameters().score.rating_maximum
+    name = row.path.rpartition(".")[2]
+    if row.unit in DIVIDING_UNITS or any(word in name for word in DIVIDING_WORDS):
+        return SMALLEST, math.inf
     if row.low is not None and row.low < 0:
         return -math.inf, math.inf
     bounded = row.law.kind == "logit-normal" or row.law.cap == 1

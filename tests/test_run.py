@@ -130,6 +130,27 @@ def test_existing_output_is_refused(study: Study, store: Path) -> None:
     assert hashes(store) == before
 
 
+def test_seed_of_a_study_without_one_stands_in_the_store(store: Path) -> None:
+    assert ketjax.open_store(store).attrs["seed"] == 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"entry": {"weight": ["60 kg", "70 kg"]}, "species": "rat"}, "does not vary"),
+        (
+            {"correlations": {"potentiation.mtor_share ~ bdnf.release_gain": 0.5}},
+            "no random effect of its own",
+        ),
+    ],
+)
+def test_settings_without_effect_are_refused(
+    study: Study, tmp_path: Path, changes: dict, said: str
+) -> None:
+    with pytest.raises(StudyError, match=said):
+        corridor.run(study.replace(**changes), tmp_path / "x.zarr")
+
+
 def test_limits_that_leave_nobody(study: Study, tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="nothing lies between"):
         corridor.run(study.replace(entry={"age": ["90 year", "95 year"]}), tmp_path / "x.zarr")

@@ -229,7 +229,7 @@ class Bdnf:
     inflammation_effect: Leaf = parameter("fIN", 0.25, "1", logit_normal(0.3 / 0.75), 0.0, 0.5, "assumed", "assumed", "loss of BDNF protein per unit of inflammation")
     release_gain: Leaf = parameter("krel", 12.0, "1/h", lognormal(0.3), 6.0, 16.0, "assumed", "Lepack2015", "release of BDNF by calcium; Val66Met acts here")
     clearance_rate: Leaf = parameter("kclr", 12.0, "1/h", lognormal(0.2), 6.0, 16.0, "assumed", "assumed", "clearance of released BDNF")
-    direct_release_gain: Leaf = parameter("epsD", 0.0, "1", FIXED, 0.0, 2.0, "assumed", "Autry2011", "direct release of BDNF by the eEF2 route; a hypothesis, off")
+    direct_release_gain: Leaf = parameter("epsD", 0.0, "1", lognormal(0.5), 0.0, 2.0, "assumed", "Autry2011", "direct release of BDNF by the eEF2 route; a hypothesis, off")
 
 
 @group
@@ -252,7 +252,7 @@ class Potentiation:
     potentiation_rate: Leaf = parameter("kP", 2.43, "1/h", lognormal(0.4), 1.0, 5.0, "fitted", "TargetProfiles", "rate of fast potentiation")
     potentiation_loss_rate: Leaf = parameter("kPd", 0.0135, "1/h", lognormal(0.96), 0.003, 0.04, "fitted", "TargetProfiles", "loss of fast potentiation")
     mtor_share: Leaf = parameter("phiP", 0.4, "1", FIXED, 0.0, 1.0, "assumed", "Li2010", "share of fast potentiation that needs mTORC1; a hypothesis, species dependent")
-    hydroxynorketamine_gain: Leaf = parameter("epsH", 0.0, "1", FIXED, 0.0, 0.5, "assumed", "Zanos2016", "drive of potentiation by hydroxynorketamine; a hypothesis, off")
+    hydroxynorketamine_gain: Leaf = parameter("epsH", 0.0, "1", logit_normal(0.5), 0.0, 0.5, "assumed", "Zanos2016", "drive of potentiation by hydroxynorketamine; a hypothesis, off")
     hydroxynorketamine_half_effect: Leaf = parameter("KH", 0.5, "uM", lognormal(0.3), 0.1, 10.0, "assumed", "assumed", "hydroxynorketamine of half effect")
 
 

@@ -73,7 +73,7 @@ class Recipe:
             value = self.values.get(row.path, fixed.get(row.path, row.value))
             law = FIXED if row.path in fixed else row.law
             if row.path in self.values:
-                law = dataclasses.replace(law, centre=None)
+                law = around(law, value)
             if not holds(law, value):
                 continue
             if row.path in limits:
@@ -95,6 +95,19 @@ class Population:
     patient: NDArray[np.int64]
     parameters: Parameters
     varying: tuple[str, ...]
+
+
+def around(law: Law, value: float) -> Law:
+    """The law about another typical value.
+
+    A law without a centre of its own (uniform, log-uniform, categorical) cannot vary about a value,
+    nor can a truncated one about a value outside: the value is then everybody's.
+    """
+    if law.kind in ("uniform", "log-uniform", "categorical"):
+        return FIXED
+    if law.low is not None and value < law.low or law.high is not None and value > law.high:
+        return FIXED
+    return dataclasses.replace(law, centre=None)
 
 
 def within(law: Law, low: float, high: float) -> Law:

@@ -65,6 +65,9 @@ class Mesh:
         )
 
 
+CLOSEST = 4.0 * float(np.finfo(np.float64).eps)  # two anchors nearer than this are one by mistake
+
+
 def anchors_of(times: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Times that a step must end on: outputs and edges, sorted, without repeats."""
     return np.union1d(times, edges)
@@ -103,6 +106,13 @@ def check_times(times: ArrayLike, edges: ArrayLike) -> tuple[np.ndarray, np.ndar
     if grid.size < 2:
         raise ValueError(
             f"times has {grid.size} entries; give the start and at least one more time"
+        )
+    anchors = anchors_of(grid, cuts)
+    close = np.flatnonzero(np.diff(anchors) <= CLOSEST * np.abs(anchors[1:]))
+    if close.size:
+        near = anchors[close[0]]
+        raise ValueError(
+            f"an edge and an output at {near!r} differ by rounding only; give both the same number"
         )
     outside = np.flatnonzero((cuts <= grid[0]) | (cuts >= grid[-1]))
     if outside.size:

@@ -155,6 +155,21 @@ def test_entry_limits_truncate() -> None:
     assert stats.kstest(p.score.baseline, truncated.cdf).pvalue > ALARM
 
 
+def test_typical_values_of_a_study_hold_for_every_law() -> None:
+    """A law that cannot vary about a value, or is truncated below it, gives it to everybody."""
+    values = {
+        "brain.unbound_brain_plasma_ratio": 0.9,
+        "brain.brain_equilibration_rate": 40.0,
+        "demography.female": 1.0,
+        "demography.weight": 200.0,
+        "circuit.disinhibition_gain": 2.0,
+    }
+    p = draw(Recipe(values=values), np.arange(500)).parameters
+    for path, value in list(values.items())[:-1]:
+        assert np.all(leaf(p, path) == value), path
+    assert abs(np.median(p.circuit.disinhibition_gain) - 2.0) < 0.1
+
+
 def test_nobody_between_the_limits() -> None:
     with pytest.raises(ValueError, match="nothing lies between"):
         draw(Recipe(entry={"age": (90.0, 95.0)}), [0])
