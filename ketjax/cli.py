@@ -5,6 +5,7 @@ import io
 import json
 import os
 import sys
+import time
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,9 +57,7 @@ def run_study(
         asked = asked.replace(**changes)
         count = asked.population.patients
         try:
-            with _progress(
-                f"{asked.name}: {count:,} patients, {len(asked.arms)} arms", count
-            ) as tell:
+            with _progress(asked.name, count) as tell:
                 run(asked, path, overwrite=overwrite, resume=resume, progress=tell)
         except KeyboardInterrupt:
             options = "".join(f" --{k} {v}" for k, v in changes.items() if k != "seed")
@@ -233,10 +232,16 @@ def _progress(title: str, total: int) -> Iterator[Any]:
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(title, total=total, rate="compiling")
+        begun: list[tuple[int, float]] = []
 
         def tell(done: int, _: int) -> None:
-            elapsed = bar.tasks[task].elapsed or 1.0
-            bar.update(task, completed=done, rate=f"{done / elapsed:,.0f} patients/s")
+            # The first call comes when compilation ends: the rate counts from there.
+            begun.append((done, time.perf_counter()))
+            (first, start), (_, now) = begun[0], begun[-1]
+            rate = (
+                f"{(done - first) / (now - start):,.0f} patients/s" if done > first else "running"
+            )
+            bar.update(task, completed=done, rate=rate)
 
         yield tell
 

@@ -87,6 +87,8 @@ def run(
         if simulation is not None:
             simulation.compile()
         compiled = time.perf_counter()
+        if progress is not None:
+            progress(min(len(done) * shard, count), count)
         solving = 0.0
         for k in missing:
             assert simulation is not None
