@@ -61,7 +61,7 @@ def typical(
     recipe = Recipe(
         typical=True, values=settings.pop("values", {}), species=settings.pop("species", "human")
     )
-    simulation = Simulation(recipe, treatments, times, dtype="float64", rtol=1e-6, **settings)
+    simulation = Simulation(recipe, treatments, times, dtype="float64", rtol=1e-5, **settings)
     return simulation.solve(draw(recipe, [0]))
 
 
