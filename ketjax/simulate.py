@@ -10,7 +10,8 @@ Blocks have a fixed size and the last is padded, so a patient's numbers depend o
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -23,13 +24,15 @@ from ketjax.model.states import rows as state_rows
 from ketjax.population.designs import random_normals
 from ketjax.population.population import PILOT_SEED, Population, Recipe, draw, take
 from ketjax.regimen import RESOLUTION, Regimen, merge_times
-from ketjax.schedule import Amounts, doses, edges_of, forcing_of, impulses_of, inputs_of
-from ketjax.solve import RODAS4, RODAS5P, System
+from ketjax.schedule import Amounts, Forcing, doses, edges_of, forcing_of, impulses_of, inputs_of
+from ketjax.solve import RODAS4, RODAS5P, Method, System
+from ketjax.solve.solution import Result
+from ketjax.solve.sweep import sweep
 
-BLOCK = 1024  # patients marched together; part of what a patient's bits depend on
-PILOT = 128  # patients of the pilot in each arm
+BLOCK = 1024  # patients marched together on each device
+PILOT = 768  # patients of the pilot, shared by all arms
 SERVE = 0.98  # share of pilot patients that each step of the mesh serves
-LIMIT = 10.0  # local error over tolerance above which a patient marches again on finer steps
+LIMIT = 3.0  # local error over tolerance above which a patient marches again on finer steps
 RATED = "madrs_rated"
 READOUT_NAMES = (*readouts.READOUTS, RATED)
 
@@ -75,8 +78,11 @@ class Simulation:
         times: Sequence[float],
         *,
         names: Sequence[str] = READOUT_NAMES,
-        rtol: float = 1e-4,
+        rtol: float = 1e-3,
         dtype: str = "float32",
+        method: Method | None = None,
+        serve: float = SERVE,
+        block: int | None = None,
     ) -> None:
         """Prepare a simulation: schedule, structure, mesh.
 
@@ -87,6 +93,9 @@ class Simulation:
             names: Readouts.
             rtol: Relative tolerance of the mesh [1].
             dtype: "float32" or "float64".
+            method: Rosenbrock method; by tolerance if None.
+            serve: Share of the pilot of the most demanding arm that each step serves [1].
+            block: Patients marched together on each device; `BLOCK` if None.
 
         Raises:
             KeyError: A readout, design or parameter is unknown.
@@ -94,6 +103,7 @@ class Simulation:
         self.recipe, self.treatments, self.dtype = recipe, dict(treatments), np.dtype(dtype)
         self.times = np.asarray(times, dtype=np.float64)
         self.names = tuple(names)
+        self._block = (block or BLOCK) * jax.device_count()
         self._computed = tuple(name for name in self.names if name != RATED)
         if RATED in self.names and "madrs" not in self._computed:
             self._computed = (*self._computed, "madrs")
@@ -119,123 +129,123 @@ class Simulation:
                 name: impulses_of(t.regimen, settings[name], bounds)
                 for name, t in self.treatments.items()
             }
-            self._prepare(rtol)
+            if not any(np.any(values) for values in jax.tree.leaves(self._impulses)):
+                self._impulses = None
+            self._prepare(rtol, method or (RODAS4 if rtol > 1e-6 else RODAS5P), serve)
 
-    def _prepare(self, rtol: float) -> None:
+    def _prepare(self, rtol: float, method: Method, serve: float) -> None:
         """Build the system and its mesh from a pilot that holds patients of every arm."""
-        count = 1 if self.recipe.typical else PILOT
+        arms = len(self.treatments)
+        count = 1 if self.recipe.typical else max(1, min(PILOT, self._block) // arms)
         recipe = dataclasses.replace(self.recipe, seed=PILOT_SEED, design="sobol")
-        pilot = draw(recipe, np.arange(count))
-        arms = list(self.treatments)
-        lanes = [self._parameters(arm, pilot) for arm in arms]
-        self._literal = _literals([p for p, _ in lanes])
-        parameters = jax.tree.map(lambda *leaves: _joined(leaves, count), *lanes)
-        forcing = jax.tree.map(
-            lambda *leaves: np.repeat(np.stack(leaves, axis=1), count, axis=1),
-            *(self._forcing[arm] for arm in arms),
-        )
-        impulses = jax.tree.map(
-            lambda *leaves: np.repeat(np.stack(leaves, axis=1), count, axis=1),
-            *(self._impulses[arm] for arm in arms),
-        )
-        y0 = tuple(
-            np.broadcast_to(np.asarray(value), (count * len(arms),))
-            for value in self._start(parameters[0])
-        )
-        if not any(np.any(values) for values in jax.tree.leaves(impulses)):
-            self._impulses = dict.fromkeys(arms)
-            impulses = None
+        lanes = self._lanes(draw(recipe, np.arange(count)))
+        self._literal = _literals(lanes.parameters[0])
         self.system = System(
             self._rhs,
-            y0,
-            parameters,
-            forcing=forcing,
-            jump=None if impulses is None else self._jump,
-            impulses=impulses,
+            lanes.y0,
+            lanes.parameters,
+            forcing=lanes.forcing,
+            jump=None if lanes.impulses is None else self._jump,
+            impulses=lanes.impulses,
             observe=self._observe,
-            method=RODAS4 if rtol > 1e-6 else RODAS5P,
+            method=method,
             rtol=rtol,
             atol=[rtol * row.scale for row in state_rows()],
         )
         self.mesh = self.system.make_mesh(
-            y0,
-            parameters,
+            lanes.y0,
+            lanes.parameters,
             self._grid,
             self._edges,
-            forcing,
-            impulses,
+            lanes.forcing,
+            lanes.impulses,
             # Placebo arms make no demands: the share counts within the most demanding arm.
-            serve=1 - (1 - SERVE) / len(arms),
-            pilot=count * len(arms),
+            serve=1 - (1 - serve) / arms,
+            pilot=lanes.arm.size,
+            block=lanes.arm.size if self.recipe.typical else self._block,
         )
 
-    def compile(self) -> None:
-        """Compile the march, so that what follows can be timed apart from it."""
-        pilot = draw(self.recipe, np.zeros(1 if self.recipe.typical else BLOCK, dtype=np.int64))
-        with jax.enable_x64(True):
-            self._solve_arm(next(iter(self.treatments)), pilot)
-
-    def solve(self, population: Population) -> Solution:
-        """Simulate patients in all arms, block by block.
+    def solve(
+        self, population: Population, progress: Callable[[int], None] | None = None
+    ) -> Solution:
+        """Simulate patients in all arms.
 
         Args:
             population: Patients drawn from the recipe.
+            progress: Called with the number of patients done, counted in all arms, after each
+                block.
 
         Returns:
             Readouts, status and errors of these patients.
         """
         count = population.patient.size
+        if self.recipe.typical:
+            # One patient, however often the population repeats it.
+            population = take(population, np.zeros(1, np.int64))
         with jax.enable_x64(True):
-            if self.recipe.typical:
-                # One patient, however often the population repeats it.
-                solved = [self._solve_block(take(population, np.zeros(1, np.int64)))] * count
-            else:
-                solved = [
-                    self._solve_block(
-                        take(population, np.minimum(np.arange(begin, begin + BLOCK), count - 1))
-                    )
-                    for begin in range(0, count, BLOCK)
-                ]
-        names = solved[0].readouts
-        return Solution(
-            self.times,
-            {name: _patients([part.readouts[name] for part in solved], count) for name in names},
-            _patients([part.status for part in solved], count),
-            _patients([part.error for part in solved], count),
-        )
+            lanes = self._lanes(population)
+            result = sweep(
+                self.system,
+                self.mesh,
+                lanes.y0,
+                lanes.parameters,
+                lanes.forcing,
+                lanes.impulses,
+                block=lanes.arm.size if self.recipe.typical else self._block,
+                limit=LIMIT,
+                progress=progress,
+            )
+        return self._solution(result, population, count)
 
-    def _solve_block(self, block: Population) -> Solution:
-        """Simulate one full block in all arms."""
-        arms = [self._solve_arm(arm, block) for arm in self.treatments]
-        names = arms[0].readouts
-        return Solution(
-            self.times,
-            {name: np.stack([arm.readouts[name] for arm in arms]) for name in names},
-            np.stack([arm.status for arm in arms]),
-            np.stack([arm.error for arm in arms]),
-        )
-
-    def _solve_arm(self, arm: str, block: Population) -> Solution:
-        """March one block through one arm and collect its readouts."""
-        parameters = self._cast(self._parameters(arm, block))
-        y0 = self._cast(self._start(parameters[0]))
-        inputs = self._cast((self._forcing[arm], self._impulses[arm]))
-        result = self.system.march(self.mesh, y0, parameters, *inputs)
-        result = self.system.refine(self.mesh, result, y0, parameters, *inputs, limit=LIMIT)
+    def _solution(self, result: Result, population: Population, count: int) -> Solution:
+        """Readouts by name, arms and patients apart."""
+        arms = len(self.treatments)
         # Output times that differ by rounding only share a point of the grid: take the nearest.
         kept = np.abs(self._grid[:, None] - self.times).argmin(axis=0)
+
+        def by_arm(values: np.ndarray) -> np.ndarray:
+            values = values.reshape(*values.shape[:-1], arms, -1)
+            values = np.moveaxis(values, -2, 0)
+            return np.repeat(values, count, axis=-1) if self.recipe.typical else values
+
         series: dict[str, list[np.ndarray]] = {}
         columns = readouts.columns(self._computed)
         for (name, _), values in zip(columns, result.readouts, strict=True):
-            series.setdefault(name, []).append(np.asarray(values)[kept])
+            series.setdefault(name, []).append(by_arm(values[kept]))
         values = {
-            name: np.stack(parts) if readouts.READOUTS[name].regional else parts[0]
+            name: np.stack(parts, axis=1) if readouts.READOUTS[name].regional else parts[0]
             for name, parts in series.items()
         }
         if RATED in self.names:
-            values[RATED] = self._rated(values["madrs"], block.patient, parameters[0].score)
-        values = {name: values[name] for name in self.names}
-        return Solution(self.times, values, np.asarray(result.status), np.asarray(result.error))
+            patients = np.repeat(population.patient, count if self.recipe.typical else 1)
+            scores = [
+                replace(population.parameters, t.values).score for t in self.treatments.values()
+            ]
+            values[RATED] = np.stack(
+                [
+                    self._rated(score, patients, p)
+                    for score, p in zip(values["madrs"], scores, strict=True)
+                ]
+            )
+        values = {name: np.ascontiguousarray(values[name]) for name in self.names}
+        return Solution(self.times, values, by_arm(result.status), by_arm(result.error))
+
+    def _lanes(self, population: Population) -> "_Lanes":
+        """Every patient in every arm, one arm after the other, in the dtype of the march."""
+        arms = list(self.treatments)
+        count = population.patient.size
+        each = [self._parameters(arm, population) for arm in arms]
+        parameters = jax.tree.map(lambda *leaves: _joined(leaves, count), *each)
+        arm = np.repeat(np.arange(len(arms)), count)
+        y0 = tuple(np.broadcast_to(value, arm.shape) for value in self._start(parameters[0]))
+        impulses = self._impulses
+        return _Lanes(
+            arm,
+            self._cast(y0),
+            self._cast(parameters),
+            self._cast(_inputs(list(self._forcing.values()), arm)),
+            None if impulses is None else self._cast(_inputs(list(impulses.values()), arm)),
+        )
 
     def _rated(self, score: np.ndarray, patients: np.ndarray, p: Score) -> np.ndarray:
         """Score as rated: with measurement and day-to-day fluctuation, the same in every arm.
@@ -293,19 +303,36 @@ class Simulation:
         return jax.tree.map(lambda values: np.asarray(values, self.dtype), tree)
 
 
-def _literals(arms: list[Parameters]) -> dict[str, float]:
+@dataclasses.dataclass(frozen=True)
+class _Lanes:
+    """What the solver marches: patients in arms.
+
+    Attributes:
+        arm: (lane,) index of the arm.
+        y0: States at the start, (lane,).
+        parameters: Leaves scalar or (lane,).
+        forcing: Leaves (segment,), or (segment, lane) where arms differ.
+        impulses: As `forcing`, or None.
+    """
+
+    arm: NDArray[np.int64]
+    y0: tuple
+    parameters: tuple[Parameters, TrialDesign]
+    forcing: Forcing
+    impulses: Amounts | None
+
+
+def _literals(p: Parameters) -> dict[str, float]:
     """Parameters that are exactly 0 or 1 for every patient of every arm.
 
     As Python numbers in the equations they let the solver see which mechanisms are off.
     """
-    literals = {}
-    for row in rows():
-        values = [leaf(p, row.path) for p in arms]
-        if all(np.ndim(v) == 0 for v in values) and len({float(v) for v in values}) == 1:
-            value = float(values[0])
-            if value in (0.0, 1.0):
-                literals[row.path] = value
-    return literals
+    values = {row.path: leaf(p, row.path) for row in rows()}
+    return {
+        path: float(value)
+        for path, value in values.items()
+        if np.ndim(value) == 0 and float(value) in (0.0, 1.0)
+    }
 
 
 def _joined(leaves: tuple, patients: int) -> np.ndarray:
@@ -315,6 +342,12 @@ def _joined(leaves: tuple, patients: int) -> np.ndarray:
     return np.concatenate([np.broadcast_to(np.asarray(values), (patients,)) for values in leaves])
 
 
-def _patients(parts: list[np.ndarray], count: int) -> np.ndarray:
-    """Blocks side by side along the patient axis, without the padding of the last."""
-    return np.concatenate(parts, axis=-1)[..., :count]
+def _inputs(arms: list, arm: NDArray[np.int64]) -> Any:
+    """Inputs of all arms; a leaf that differs between arms gets an axis of lanes."""
+
+    def joined(*leaves: np.ndarray) -> np.ndarray:
+        if all(np.array_equal(leaf, leaves[0]) for leaf in leaves):
+            return leaves[0]
+        return np.stack(leaves, axis=1)[:, arm]
+
+    return jax.tree.map(joined, *arms)

@@ -1,7 +1,8 @@
 """How the programs of the solver are compiled.
 
 On the CPU a step runs several times faster with XLA's multi-output fusion, which can be switched on
-only through the environment, before the first computation:
+only through the environment, before the first computation. Importing ketjax does so
+(`ketjax.backend`), unless jax has started by then:
 
     XLA_FLAGS=--xla_backend_extra_options=xla_cpu_use_multi_output_fusion=true
 
@@ -26,16 +27,19 @@ def compile_program(function: Callable[..., Any]) -> Callable[..., Any]:
     Returns:
         The compiled function; it can be differentiated and called from other compiled functions.
     """
-    fused = jax.jit(function)
+    plain = jax.jit(function)
     if jax.default_backend() != "cpu":
-        return fused
-    if "xla_cpu_use_multi_output_fusion=true" in os.environ.get("XLA_FLAGS", ""):
-        return fused
-    unfused = jax.jit(function, compiler_options={"xla_disable_hlo_passes": "fusion"})
+        return plain
+    # What is worth computing once is hoisted by hand (``structure.hoist``); the compiler would keep
+    # hundreds of cheap products in memory instead, which costs more to read than to compute.
+    passes = "while-loop-invariant-code-motion,while-loop-fusible-sinking"
+    if "xla_cpu_use_multi_output_fusion=true" not in os.environ.get("XLA_FLAGS", ""):
+        passes += ",fusion"
+    tuned = jax.jit(function, compiler_options={"xla_disable_hlo_passes": passes})
 
     def call(*arguments: Any) -> Any:
         # Compiler options are refused inside another transformation.
         inside = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(arguments))
-        return (fused if inside else unfused)(*arguments)
+        return (plain if inside else tuned)(*arguments)
 
     return call

@@ -8,14 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ketjax.solve.lanes import broadcast, patients, take_lanes, widest_float
+from ketjax.solve.lanes import broadcast, patients, widest_float
 from ketjax.solve.march import System
 from ketjax.solve.mesh import Mesh, check_times
 from ketjax.solve.methods import RODAS4, RODAS5P, Method
 from ketjax.solve.solution import Solution
+from ketjax.solve.sweep import sweep
 
 BLOCK = 1024
-"""Patients marched together; best for 20 states on a CPU, where a step then fits its caches."""
+"""Patients marched together on each device; best for 20 states on a CPU, where a step then fits its
+caches."""
 
 REFINE_LIMIT = 10.0
 """Local error over the tolerance above which a patient marches again on halved steps."""
@@ -66,24 +68,18 @@ def integrate(
     lanes = patients(y0, parameters)
     y0 = broadcast(y0, lanes)
     system = System(rhs, y0, parameters, method=method, rtol=rtol, atol=atol)
+    # The pilot fills a block, so that the march runs what the pilot compiled.
+    block = min(BLOCK * jax.device_count(), -(-lanes // 64) * 64)
     if mesh is None:
-        mesh = system.make_mesh(y0, parameters, grid, cuts, serve=serve, max_steps=max_steps)
+        mesh = system.make_mesh(
+            y0, parameters, grid, cuts, serve=serve, block=block, max_steps=max_steps
+        )
     elif not np.array_equal(mesh.times, grid):
         raise ValueError("the mesh was made for other times; make a new one or pass its times")
 
-    block = min(BLOCK, -(-lanes // 64) * 64)
-    states = np.empty((grid.size, len(y0), lanes), dtype)
-    status, error = np.empty(lanes, np.int8), np.empty(lanes, dtype)
-    for begin in range(0, lanes, block):
-        inside = np.arange(begin, min(begin + block, lanes))
-        padded = np.concatenate([inside, np.full(block - inside.size, inside[0])])
-        start, own = (take_lanes(tree, padded, axis=0) for tree in (y0, parameters))
-        result = system.march(mesh, start, own)
-        result = system.refine(mesh, result, start, own, limit=REFINE_LIMIT)
-        states[:, :, inside] = np.stack(result.readouts, axis=1)[..., : inside.size]
-        status[inside] = np.asarray(result.status)[: inside.size]
-        error[inside] = np.asarray(result.error)[: inside.size]
-    return Solution(grid, states, status, error, mesh.steps, mesh)
+    result = sweep(system, mesh, y0, parameters, block=block, limit=REFINE_LIMIT)
+    states = np.stack(result.readouts, axis=1)
+    return Solution(grid, states, result.status, result.error, mesh.steps, mesh)
 
 
 def _as_arrays(y0: tuple) -> tuple:

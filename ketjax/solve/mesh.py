@@ -1,12 +1,12 @@
 """The mesh: the steps that every patient takes, as plain numbers on the host.
 
-A mesh is made from the steps of a pilot integration by cutting some of them into equal parts, so
-that each output interval holds a whole number of chunks and the total is a whole number of pieces.
-The pilot's step edges all stay, so a short step across a kink still crosses that kink.
+A mesh is made of the steps that a pilot integration accepted; each output time and each edge is the
+end of a step.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,9 +23,7 @@ class Mesh:
         length: (step,) length of each step.
         segment: (step,) index of the segment each step lies in.
         first: (step,) True for the first step of its segment.
-        output: (time,) steps taken when each output time is reached, whole chunks.
-        chunk: steps in a chunk.
-        piece: steps in a piece; the number of steps is a whole number of pieces.
+        output: (time,) steps taken when each output time is reached.
         status: 0, or the status code with which the pilot ended early.
         reached: time that the pilot reached.
     """
@@ -37,8 +35,6 @@ class Mesh:
     segment: np.ndarray
     first: np.ndarray
     output: np.ndarray
-    chunk: int
-    piece: int
     status: int
     reached: float
 
@@ -46,6 +42,31 @@ class Mesh:
     def steps(self) -> int:
         """Number of steps."""
         return len(self.length)
+
+    def windows(self, steps: int, outputs: int) -> Iterator[tuple[slice, list[int], list[int]]]:
+        """Cut the mesh into windows, each with a bounded number of steps and of outputs.
+
+        Args:
+            steps: most steps in a window.
+            outputs: most stops in a window.
+
+        Yields:
+            The steps, their numbers before each stop, and the index of the output at each stop, -1
+            where a long interval only goes on in the next window.
+        """
+        stops = [(0, 0)]
+        for index, (left, right) in enumerate(pairwise(self.output.tolist()), start=1):
+            pieces = -(-(right - left) // steps)
+            stops += [(steps, -1)] * (pieces - 1)
+            stops.append((right - left - steps * (pieces - 1), index))
+        begin, counts, indices = 0, [], []
+        for count, index in stops:
+            if sum(counts) + count > steps or len(counts) == outputs:
+                yield slice(begin, begin + sum(counts)), counts, indices
+                begin, counts, indices = begin + sum(counts), [], []
+            counts.append(count)
+            indices.append(index)
+        yield slice(begin, begin + sum(counts)), counts, indices
 
     def halve(self) -> "Mesh":
         """The same mesh with every step cut into two equal ones."""
@@ -58,8 +79,6 @@ class Mesh:
             segment=np.repeat(self.segment, 2),
             first=np.stack([self.first, np.zeros_like(self.first)], axis=1).ravel(),
             output=2 * self.output,
-            chunk=self.chunk,
-            piece=self.piece,
             status=self.status,
             reached=self.reached,
         )
@@ -128,19 +147,15 @@ def build_mesh(
     times: np.ndarray,
     edges: np.ndarray,
     accepted: Sequence[np.ndarray],
-    chunk: int,
-    piece: int,
     status: int = 0,
     reached: float = np.inf,
 ) -> Mesh:
-    """Cut accepted steps so that they fill whole chunks and pieces.
+    """Put accepted steps in order.
 
     Args:
         times: (time,) output times.
         edges: (segment - 1,) starts of the segments after the first.
         accepted: for each interval between anchors, the step edges from its start to its end.
-        chunk: steps in a chunk.
-        piece: steps in a piece, a multiple of ``chunk``.
         status: status code of the pilot.
         reached: time that the pilot reached.
 
@@ -148,20 +163,11 @@ def build_mesh(
         The mesh.
     """
     anchors = anchors_of(times, edges)
-    needed = np.array([len(knots) - 1 for knots in accepted])
-    interval = np.searchsorted(times, anchors[:-1], side="right") - 1
-    wanted = np.bincount(interval, weights=needed).astype(int)
-    chunks = _share_chunks(wanted, chunk, piece)
-    counts = _share_steps(needed, interval, chunks * chunk)
-
-    knots = [anchors[:1]]
-    for steps, count in zip(accepted, counts, strict=True):
-        shares = np.floor(np.linspace(0.0, count, len(steps)) + 1e-9)
-        index = np.interp(np.arange(1, count + 1), shares, np.arange(len(steps)))
-        knots.append(np.interp(index, np.arange(len(steps)), steps))
-    knot = np.concatenate(knots)
+    counts = np.array([len(knots) - 1 for knots in accepted])
+    knot = np.concatenate([anchors[:1], *(knots[1:] for knots in accepted)])
     start = knot[:-1]
     segment = np.searchsorted(edges, start, side="right")
+    taken = np.concatenate([[0], np.cumsum(counts)])
     return Mesh(
         times=times,
         edges=edges,
@@ -169,32 +175,7 @@ def build_mesh(
         length=np.diff(knot),
         segment=segment,
         first=np.diff(segment, prepend=-1) > 0,
-        output=np.concatenate([[0], np.cumsum(chunks * chunk)]),
-        chunk=chunk,
-        piece=piece,
+        output=taken[np.searchsorted(anchors, times)],
         status=status,
         reached=reached,
     )
-
-
-def _share_chunks(needed: np.ndarray, chunk: int, piece: int) -> np.ndarray:
-    """Chunks for each output interval; the padding goes where the steps are densest in number."""
-    chunks = -(-needed // chunk)
-    for _ in range(-int(chunks.sum()) % (piece // chunk)):
-        chunks[np.argmax(needed / chunks)] += 1
-    return chunks
-
-
-def _share_steps(needed: np.ndarray, interval: np.ndarray, total: np.ndarray) -> np.ndarray:
-    """Steps for each interval between anchors, so that each output interval has its total."""
-    counts = needed.copy()
-    for index, target in enumerate(total):
-        inside = np.flatnonzero(interval == index)
-        spare = target - counts[inside].sum()
-        if inside.size == 1:
-            counts[inside] += spare
-            continue
-        for _ in range(spare):
-            refinement = counts[inside] / needed[inside]
-            counts[inside[np.lexsort((-needed[inside], refinement))[0]]] += 1
-    return counts

@@ -1,6 +1,6 @@
 """Rosenbrock methods as data.
 
-All are stiffly accurate and carry an embedded error estimate. They are written in the transformed
+All are L-stable and carry an embedded error estimate. They are written in the transformed
 variables U of Hairer and Wanner (Solving Ordinary Differential Equations II, section IV.7), which
 save the products with the Jacobian:
 
@@ -9,7 +9,7 @@ save the products with the Jacobian:
     y_new = y + sum_i m_i U_i,        error = sum_i e_i U_i
 
 For a stiffly accurate method the new value is the argument of the last stage plus its U, and the
-error estimate is the last U; so ``m`` and ``e`` need not be stored.
+error estimate is the last U; then ``m`` and ``e`` are left empty.
 """
 
 from dataclasses import dataclass
@@ -29,6 +29,8 @@ class Method:
         alpha: stage times as fractions of the step.
         gamma_sum: coefficients of df/dt.
         reference: author, year, DOI.
+        m: weights of the new value; empty for a stiffly accurate method.
+        e: weights of the error estimate; empty for a stiffly accurate method.
     """
 
     name: str
@@ -40,6 +42,8 @@ class Method:
     alpha: tuple[float, ...]
     gamma_sum: tuple[float, ...]
     reference: str
+    m: tuple[float, ...] = ()
+    e: tuple[float, ...] = ()
 
     @property
     def stages(self) -> int:
@@ -60,6 +64,30 @@ RODAS3 = Method(
         "Sandu, Verwer, Blom, Spee, Carmichael, Potra (1997), Benchmarking stiff ODE solvers for"
         " atmospheric chemistry problems II: Rosenbrock solvers, Atmospheric Environment 31:3459,"
         " doi:10.1016/S1352-2310(97)83212-8"
+    ),
+)
+
+_ROS4_THIRD = (1.867943637803922, 0.2344449711399156)
+
+ROS4 = Method(
+    name="Ros4",
+    order=4,
+    error_order=3,
+    gamma=0.57282,
+    a=((), (2.0,), _ROS4_THIRD, (*_ROS4_THIRD, 0.0)),
+    c=(
+        (),
+        (-7.137615036412310,),
+        (2.580708087951457, 0.6515950076447975),
+        (-2.137148994382534, -0.3214669691237626, -0.6949742501781779),
+    ),
+    alpha=(0.0, 1.14564, 0.65521686381559, 0.65521686381559),
+    gamma_sum=(0.57282, -1.769193891319233, 0.7592633437920482, -0.1049021087100450),
+    m=(2.255570073418735, 0.2870493262186792, 0.4353179431840180, 1.093502252409163),
+    e=(-0.2815431932141155, -0.07276199124934920, -0.1082196201495311, -1.093502252409163),
+    reference=(
+        "Hairer, Wanner (1996), Solving Ordinary Differential Equations II, Springer, section IV.7,"
+        " table 7.2, L-stable method, doi:10.1007/978-3-642-05221-7"
     ),
 )
 

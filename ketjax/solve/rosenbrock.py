@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import jax.numpy as jnp
+
 from ketjax.solve.derivatives import linearise
 from ketjax.solve.factor import elimination_order, factorise, solve
 from ketjax.solve.methods import Method
@@ -44,7 +46,7 @@ def step(
     increments: list[Sequence[Any]] = []
     for stage in range(method.stages):
         a, c = method.a[stage], method.c[stage]
-        if stage > 0 and any(a):
+        if stage > 0 and any(a) and a != (*method.a[stage - 1], 0.0):
             if a == (*method.a[stage - 1], 1.0):
                 argument = _combine(argument, (1.0,), increments[-1:])
             else:
@@ -58,6 +60,9 @@ def step(
                 for value, row in zip(right, rows, strict=True)
             ]
         increments.append(solve(factor, right))
+    if method.m:
+        zero = [jnp.zeros_like(value) for value in y]
+        return _combine(y, method.m, increments), _combine(zero, method.e, increments)
     error = tuple(increments[-1])
     return _combine(argument, (1.0,), [error]), error
 

@@ -5,7 +5,8 @@ operations without nested calls. On a program three questions are answered witho
 
 * ``zero_outputs``  which outputs are exactly zero when some inputs are,
 * ``dependencies``  which inputs each output reads,
-* ``without_zeros`` the same program without the work on zeros.
+* ``without_zeros`` the same program without the work on zeros,
+* ``hoist``         what can be computed once for all times, and the program that then remains.
 
 A product with a zero counts as zero: the other factor is taken to be finite. Derivatives of a
 program are in ``derivatives``.
@@ -34,6 +35,12 @@ NESTED = {
     "custom_vjp_call": "call_jaxpr",
 }
 """Primitives that only call another jaxpr, and the parameter that holds it."""
+
+CHEAP = set(
+    "add add_any sub mul neg max min abs sign select_n eq ne lt le gt ge and or not square"
+    " convert_element_type broadcast_in_dim reshape squeeze copy copy_p stop_gradient".split()
+)
+"""Primitives that cost less to compute again than to read from memory."""
 
 ZERO_IF_ANY = {"mul", "and"}
 ZERO_IF_FIRST = {"div", "rem"}
@@ -239,6 +246,77 @@ def without_zeros(program: Program) -> Program:
 
     examples = [jax.ShapeDtypeStruct(aval(v).shape, aval(v).dtype) for v in program.inputs]
     return trace(evaluate_without_zeros, *examples)
+
+
+def hoist(program: Program, varying: Sequence[bool]) -> tuple[Program, Program]:
+    """Split off the costly operations whose operands never change.
+
+    A division by something that never changes becomes a product with its reciprocal.
+
+    Args:
+        program: the program.
+        varying: one mark for each input that changes between evaluations.
+
+    Returns:
+        A program from the inputs to the constants, and one from the inputs followed by the
+        constants to the outputs.
+    """
+    moving = {v for v, mark in zip(program.inputs, varying, strict=True) if mark}
+    for equation in program.equations:
+        if moving.intersection(v for v in equation.invars if isinstance(v, Var)):
+            moving.update(equation.outvars)
+
+    def still(operand: Var | Literal) -> bool:
+        return isinstance(operand, Var) and operand not in moving
+
+    constant: list[Var] = []
+    divisors: list[Any] = []
+    for equation in program.equations:
+        if moving.isdisjoint(equation.outvars):
+            if equation.primitive.name not in CHEAP:
+                constant.extend(equation.outvars)
+        elif equation.primitive.name == "div":
+            divisor = equation.invars[1]
+            floating = jnp.issubdtype(aval(divisor).dtype, jnp.inexact)
+            if floating and still(divisor) and divisor not in divisors:
+                divisors.append(divisor)
+
+    def constants(*values: Any) -> list[Any]:
+        environment = dict(program.constants)
+        environment.update(zip(program.inputs, values, strict=True))
+        for equation in program.equations:
+            if moving.isdisjoint(equation.outvars):
+                results = bind(equation, [read(environment, v) for v in equation.invars])
+                environment.update(zip(equation.outvars, results, strict=True))
+        return [environment[v] for v in constant] + [1.0 / environment[v] for v in divisors]
+
+    def remainder(*values: Any) -> list[Any]:
+        size = len(program.inputs)
+        environment = dict(program.constants)
+        environment.update(zip(program.inputs, values[:size], strict=True))
+        known = values[size:]
+        environment.update(zip(constant, known[: len(constant)], strict=True))
+        reciprocal = dict(zip(divisors, known[len(constant) :], strict=True))
+        for equation in program.equations:
+            if environment.keys() >= set(equation.outvars):
+                continue
+            operands = [read(environment, v) for v in equation.invars]
+            divisor = equation.invars[-1]
+            if (
+                equation.primitive.name == "div"
+                and isinstance(divisor, Var)
+                and divisor in reciprocal
+            ):
+                results = [lax.mul(operands[0], reciprocal[divisor])]
+            else:
+                results = bind(equation, operands)
+            environment.update(zip(equation.outvars, results, strict=True))
+        return [read(environment, output) for output in program.outputs]
+
+    examples = [jax.ShapeDtypeStruct(aval(v).shape, aval(v).dtype) for v in program.inputs]
+    first = trace(constants, *examples)
+    shapes = [jax.ShapeDtypeStruct(aval(v).shape, aval(v).dtype) for v in first.outputs]
+    return first, trace(remainder, *examples, *shapes)
 
 
 def evaluate(program: Program, values: Sequence[ArrayLike]) -> list[Any]:

@@ -29,7 +29,7 @@ ARMS = {
 
 def simulation(dtype: str) -> Simulation:
     """A simulation with the default tolerance, in small blocks to keep tests quick."""
-    simulate.BLOCK = 64
+    simulate.BLOCK = 256
     return Simulation(
         reference.RECIPE, ARMS, reference.TIMES, names=simulate.READOUT_NAMES, dtype=dtype
     )

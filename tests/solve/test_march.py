@@ -7,6 +7,7 @@ import pytest
 from ivp_problems import POLLU_END, POLLU_RATES, POLLU_START, pollu
 
 from ketjax.solve import RODAS3, Status, System
+from ketjax.solve.sweep import sweep
 
 BLOCK = 64
 TIMES = (0.0, 1.0, 5.0)
@@ -51,7 +52,7 @@ DOSES = jnp.array([1.0, 2.0])
 def system():
     return System(
         gated, START, population(), forcing=FORCING, jump=add_dose, impulses=DOSES,
-        rtol=1e-4, atol=1e-6, chunk=4, piece=16,
+        rtol=1e-4, atol=1e-6,
     )  # fmt: skip
 
 
@@ -87,7 +88,7 @@ def test_failed_lane_is_masked_and_leaves_the_others_alone(system, mesh):
     healthy = system.march(mesh, START, parameters, FORCING, DOSES)
     parameters["k"] = parameters["k"].at[7].set(jnp.nan)
     arguments = (START, parameters, FORCING, DOSES)
-    result = system.refine(mesh, system.march(mesh, *arguments), *arguments)
+    result = sweep(system, mesh, *arguments, block=BLOCK, limit=10.0)
     assert result.status[7] == Status.NON_FINITE and np.isinf(result.error[7])
     assert np.isnan(states(result)[:, 1:, 7]).all()
     rest = np.arange(BLOCK) != 7
@@ -110,7 +111,7 @@ def test_flagged_lanes_are_refined_towards_the_truth(system):
     arguments = (START, hard, FORCING, DOSES)
     first = system.march(coarse, *arguments)
     assert first.error[3] > 10.0
-    result = system.refine(coarse, first, *arguments, limit=10.0)
+    result = sweep(system, coarse, *arguments, block=BLOCK, limit=10.0)
     assert result.status[3] == Status.OK and result.error[3] <= 10.0
     calm = np.asarray(first.error) <= 10.0
     np.testing.assert_array_equal(states(result)[..., calm], states(first)[..., calm])
@@ -121,9 +122,7 @@ def test_flagged_lanes_are_refined_towards_the_truth(system):
 
     hopeless = {**easy, "ka": easy["ka"].at[3].set(1e5)}
     arguments = (START, hopeless, FORCING, DOSES)
-    failed = system.refine(
-        coarse, system.march(coarse, *arguments), *arguments, limit=1e-3, levels=1
-    )
+    failed = sweep(system, coarse, *arguments, block=BLOCK, limit=1e-3, levels=1)
     assert failed.status[3] == Status.MAX_STEPS
     assert np.isnan(states(failed)[:, -1, 3]).all()
 
@@ -194,7 +193,7 @@ def test_states_out_of_control_do_not_set_the_mesh():
         return -k * y[0], jnp.where(t < 1.0, 1.0, -1.0) - 50.0 * y[1]
 
     steps = [
-        System(rhs, (1.0, 0.0), 1.0, rtol=1e-5, atol=1e-9, control=control, piece=4)
+        System(rhs, (1.0, 0.0), 1.0, rtol=1e-5, atol=1e-9, control=control)
         .make_mesh((1.0, 0.0), 1.0, (0.0, 3.0))
         .steps
         for control in ((True, True), (True, False))
@@ -209,7 +208,7 @@ def test_pollu_for_131072_patients():
     parameters = (jnp.asarray(k1), *POLLU_RATES[1:])
     system = System(
         pollu, POLLU_START, parameters, observe=lambda t, y, k: (y[0], y[1]), method=RODAS3,
-        rtol=1e-3, atol=1e-7, chunk=2, piece=4,
+        rtol=1e-3, atol=1e-7,
     )  # fmt: skip
     mesh = system.make_mesh(POLLU_START, parameters, (0.0, 60.0))
     result = system.march(mesh, POLLU_START, parameters)

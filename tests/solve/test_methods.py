@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ketjax.solve.methods import RODAS3, RODAS4, RODAS5P
+from ketjax.solve.methods import RODAS3, RODAS4, RODAS5P, ROS4
 from ketjax.solve.rosenbrock import step
 from ketjax.solve.structure import trace
 
-METHODS = [RODAS3, RODAS4, RODAS5P]
+METHODS = [RODAS3, ROS4, RODAS4, RODAS5P]
 
 
 def pendulum(t, y, p):
@@ -66,4 +66,5 @@ def test_stiff_decay_is_damped_at_once(method):
     y = (jnp.array([1.0]),)
     program = trace(lambda t, y, k: (-k * y[0],), 0.0, y, 1e9)
     (after,), _ = step(method, program, 0.0, 1.0, y, (1e9,))
-    assert abs(float(after[0])) < 1e-6
+    # The coefficients of Ros4 are printed with five digits of gamma.
+    assert abs(float(after[0])) < (1e-4 if method is ROS4 else 1e-6)

@@ -1,0 +1,99 @@
+"""The sweep: any number of patients through one mesh, block by block; the difficult ones again.
+
+Blocks have a fixed number of patients and the last is padded, so each patient meets the same
+compiled program whoever else is there. Patients whose local error is above the limit, of all blocks
+together, march again on halved steps.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from ketjax.solve.lanes import patients, take_lanes
+from ketjax.solve.march import System
+from ketjax.solve.mesh import Mesh
+from ketjax.solve.solution import Result
+
+Tree = Any
+
+
+def sweep(
+    system: System,
+    mesh: Mesh,
+    y0: tuple,
+    parameters: Tree,
+    forcing: Tree = None,
+    impulses: Tree = None,
+    *,
+    block: int,
+    limit: float,
+    levels: int = 3,
+    progress: Callable[[int], None] | None = None,
+) -> Result:
+    """March all patients; those above the limit again and again on halved steps.
+
+    Args:
+        system: the system.
+        mesh: the steps.
+        y0: start, one array (patient,) or scalar a state.
+        parameters: leaves scalar or (patient,).
+        forcing: inputs, leaves (segment,) or (segment, patient).
+        impulses: impulses, leaves (segment,) or (segment, patient).
+        block: patients marched together.
+        limit: local error over the tolerance that is accepted.
+        levels: most halvings.
+        progress: called with the number of patients done after each block.
+
+    Returns:
+        The result on the host. A patient that still fails has a status, and NaN from its failure
+        on.
+    """
+    lanes = patients(y0, parameters)
+    tree = (tuple(np.broadcast_to(np.asarray(value), (lanes,)) for value in y0), parameters)
+    inputs = (forcing, impulses)
+    result: Result | None = None
+    todo = np.arange(lanes)
+    for level in range(levels + 1):
+        last = level == levels
+        for begin in range(0, todo.size, block):
+            inside = todo[begin : begin + block]
+            padded = np.concatenate([inside, np.full(block - inside.size, inside[0])])
+            found = system.march(
+                mesh,
+                *take_lanes(tree, padded, axis=0),
+                *take_lanes(inputs, padded, axis=1),
+                limit=limit if last else np.inf,
+            )
+            if result is None:
+                result = _empty(found, lanes)
+            _store(result, found, inside)
+            if progress is not None and level == 0:
+                progress(inside.size)
+        assert result is not None
+        todo = np.flatnonzero(~(result.error <= limit))
+        if not todo.size or mesh.status:
+            break
+        mesh = mesh.halve()
+    assert result is not None
+    return result
+
+
+def _empty(like: Result, lanes: int) -> Result:
+    """Room for all patients."""
+    readouts, error, status, y = jax.tree.map(
+        lambda leaf: np.empty((*leaf.shape[:-1], lanes), leaf.dtype),
+        (like.readouts, like.error, like.status, like.y),
+    )
+    return Result(readouts, error, status, y)
+
+
+def _store(result: Result, found: Result, inside: np.ndarray) -> None:
+    """Put the patients of a block, without its padding, where they belong."""
+    for whole, part in zip(
+        jax.tree.leaves((result.readouts, result.error, result.status, result.y)),
+        jax.tree.leaves((found.readouts, found.error, found.status, found.y)),
+        strict=True,
+    ):
+        whole[..., inside] = part[..., : inside.size]
