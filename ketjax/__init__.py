@@ -10,8 +10,9 @@ model, not for clinical use.
 """
 
 import importlib
-import os
 from typing import TYPE_CHECKING, Any
+
+from ketjax import backend
 
 if TYPE_CHECKING:
     from ketjax.analysis import summarise as summarise
@@ -21,12 +22,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Without multi-output fusion the CPU compiler computes shared terms again for each consumer, which
-# costs minutes of compilation and a multiple of the run time. Read when jax starts; what the user
-# has set stays.
-os.environ.setdefault(
-    "XLA_FLAGS", "--xla_backend_extra_options=xla_cpu_use_multi_output_fusion=true"
-)
+backend.prepare()
 
 _HOMES = {
     "Study": "ketjax.study",

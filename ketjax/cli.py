@@ -10,11 +10,15 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
+from ketjax.backend import prepared
 from ketjax.errors import EnvironmentFault, KetjaxError, TooManyFailures
+
+if TYPE_CHECKING:
+    from xarray import Dataset
 
 MAX_FAILED_SHARE = 1e-4
 INTERRUPTED = 130
@@ -36,7 +40,16 @@ def run_study(
     out: Annotated[Path | None, typer.Option(help="Store to write: out/NAME.zarr.")] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace an existing store.")] = False,
     resume: Annotated[bool, typer.Option(help="Go on with an interrupted run.")] = False,
-    dtype: Annotated[str | None, typer.Option(help="float32 or float64.")] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="float32 or float64, instead of the study's.")
+    ] = None,
+    audit: Annotated[
+        bool | None,
+        typer.Option(
+            "--audit/--no-audit",
+            help="March one patient in a hundred again in float64 (with 100,000 patients or more).",
+        ),
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Simulate a study: a summary on stdout, a store and two figures on disk."""
@@ -47,7 +60,7 @@ def run_study(
 
         if overwrite and resume:
             raise typer.BadParameter("use either --overwrite or --resume")
-        changes = {"patients": patients, "dtype": dtype}
+        changes = {"patients": patients, "dtype": dtype, "audit": audit}
         changes = {name: value for name, value in changes.items() if value is not None}
         asked = Study.read(study)
         path = out or Path("out") / f"{asked.name}.zarr"
@@ -56,11 +69,13 @@ def run_study(
             changes["seed"] = read_attributes(path)["seed"]
         asked = asked.replace(**changes)
         count = asked.population.patients
+        if (state := prepared().cache_state).startswith("off: ") and "KETJAX_CACHE" not in state:
+            _say(f"Programs are compiled anew each time: {state.removeprefix('off: ')}")
         try:
             with _progress(asked.name, count) as tell:
                 run(asked, path, overwrite=overwrite, resume=resume, progress=tell)
         except KeyboardInterrupt:
-            options = "".join(f" --{k} {v}" for k, v in changes.items() if k != "seed")
+            options = "".join(_option(k, v) for k, v in changes.items() if k != "seed")
             again = f"ketjax run {study}{options} --out {path} --resume"
             _say(f"Interrupted. Go on with: {again}" if path.exists() else "Interrupted.")
             _stop()
@@ -90,6 +105,7 @@ def summarise(
 def verify(store: Store) -> None:
     """Check every byte of a store against its journal."""
     with _mistakes():
+        from ketjax.dataset import open_store
         from ketjax.dataset import verify as check
         from ketjax.errors import StoreError
 
@@ -97,6 +113,7 @@ def verify(store: Store) -> None:
         if faults:
             raise StoreError("\n".join(faults))
         _say(f"{store}: every shard equals its journal")
+        _say_audit(open_store(store))
 
 
 @app.command()
@@ -147,39 +164,22 @@ def parameters(
 
 
 @app.command()
-def doctor() -> None:
-    """Say what this machine has: versions, devices, and a small solve against its closed form."""
+def doctor(
+    json_: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Say what this machine has: versions, devices, flags, cache; and try a small solve."""
     with _mistakes():
-        import jax
-        import numpy as np
+        from ketjax.doctor import examine
 
-        import ketjax
-        from ketjax.solve import integrate
-
-        solution = integrate(
-            lambda t, y, p: (-p * y[0],),
-            (np.ones(4, np.float32),),
-            (0.0, 1.0),
-            np.float32(2),
-            rtol=1e-5,
-        )
-        error = float(np.max(np.abs(solution.states[-1] - np.exp(-2.0))))
-        lines = {
-            "ketjax": ketjax.__version__,
-            "python": sys.version.split()[0],
-            "jax": jax.__version__,
-            "numpy": np.__version__,
-            "devices": ", ".join(f"{d.platform} ({d.device_kind})" for d in jax.devices()),
-            "cores": os.cpu_count(),
-            "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
-            "decay to its closed form": f"error {error:.1e}",
-        }
-        for name, value in lines.items():
-            sys.stdout.write(f"{name:25} {value}\n")
-        if error > 1e-4:
-            raise EnvironmentFault(
-                f"a decay is wrong by {error:.1e}: do not trust this installation"
-            )
+        found, faults = examine()
+        if json_:
+            sys.stdout.write(json.dumps({**found, "faults": faults}, indent=2) + "\n")
+        else:
+            for name, value in found.items():
+                text = " ".join(value) if isinstance(value, list) else value
+                sys.stdout.write(f"{name:25} {text}".rstrip() + "\n")
+        if faults:
+            raise EnvironmentFault("\n".join(faults))
 
 
 @contextmanager
@@ -193,6 +193,11 @@ def _mistakes() -> Iterator[None]:
     except KetjaxError as error:
         _say(str(error))
         raise typer.Exit(error.exit_code) from None
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "ketjax":
+            raise
+        _say(f"The library {error.name} is not installed: pip install ketjax brings all of them.")
+        raise typer.Exit(EnvironmentFault.exit_code) from None
     except OSError as error:
         _say(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
         raise typer.Exit(EnvironmentFault.exit_code) from None
@@ -203,6 +208,13 @@ def _stop() -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(INTERRUPTED)
+
+
+def _option(name: str, value: object) -> str:
+    """A setting as an option of the command line."""
+    if isinstance(value, bool):
+        return f" --{name}" if value else f" --no-{name}"
+    return f" --{name} {value}"
 
 
 def _has_seed(study: Path) -> bool:
@@ -265,9 +277,10 @@ def _draw(path: Path) -> list[Path]:
 def _print_summary(path: Path, as_json: bool) -> None:
     """Print the summary of a store at the hours that it holds."""
     from ketjax.analysis import format_table, summarise
-    from ketjax.dataset import open_store
+    from ketjax.dataset import disagreement, open_store
 
     dataset = open_store(path)
+    _say_audit(dataset)
     if dataset.attrs.get("species", "human") != "human":
         _say("A depression score means nothing in a rat: no summary.")
         return
@@ -283,6 +296,7 @@ def _print_summary(path: Path, as_json: bool) -> None:
             "store": str(path),
             "patients": dataset.sizes["patient"],
             "patients_per_second": speed,
+            "float64_disagreement": disagreement(dataset),
             "summary": json.loads(
                 summary.to_dataframe().reset_index().to_json(orient="records") or "[]"
             ),
@@ -297,6 +311,19 @@ def _print_summary(path: Path, as_json: bool) -> None:
         if speed
         else f"{dataset.sizes['patient']:,} patients, {failed} failed\n"
     )
+
+
+def _say_audit(dataset: "Dataset") -> None:
+    """How far the patients that were marched again in float64 lie from the store, if there are."""
+    from ketjax.dataset import disagreement
+
+    if worst := disagreement(dataset):
+        name, size = worst
+        _say(
+            f"Marched again in float64: {dataset.attrs['audited_patients']:,} patients; at most "
+            f"{size:.1e} of a readout's scale apart ({name}); "
+            f"{dataset.attrs['audit_status_differs']} ended otherwise"
+        )
 
 
 def _formatted(head: tuple[str, ...], table: list[tuple[str, ...]], style: str) -> str:

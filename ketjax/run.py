@@ -1,9 +1,11 @@
 """The corridor: study -> population -> simulate -> dataset.
 
 `run` walks it shard by shard, so that memory does not grow with the population. A shard is drawn,
-marched through every arm, written and entered in the journal before the next begins.
+marched through every arm, written and entered in the journal before the next begins. Last comes the
+audit of single precision, where it is asked for.
 """
 
+import os
 import platform
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +15,7 @@ import jax
 import numpy as np
 
 import ketjax
+from ketjax import audit, backend
 from ketjax import dataset as store
 from ketjax.errors import Problem, StudyError
 from ketjax.model.overrides import OVERRIDES
@@ -22,8 +25,8 @@ from ketjax.population import COVARIATES, SHARED_EFFECTS, Recipe, draw
 from ketjax.simulate import BLOCK, RATED, Simulation, Treatment
 from ketjax.study import Study
 
-SHARD_BYTES = 128 * 2**20  # readouts of one shard in memory
-SHARD_BLOCKS = 8  # at most, so that progress shows and an interrupt costs little
+SHARD_BYTES = 512 * 2**20  # readouts of one shard in memory
+SHARD_BLOCKS = 16  # at most, so that progress shows and an interrupt costs little
 Progress = Callable[[int, int], None]
 
 
@@ -52,6 +55,8 @@ def run(
     """
     path = Path(out) if out is not None else Path("out") / f"{study.name}.zarr"
     began = time.perf_counter()
+    if folder := backend.prepared().cache:
+        backend.tidy(folder)
     count = study.population.patients
     recipe = recipe_of(study)
     check_recipe(recipe)
@@ -83,9 +88,9 @@ def run(
     with store.lock(path):
         done = store.finished_shards(path, study.digest())
         missing = [k for k in range(store.shards(path)) if k not in done]
-        simulation = simulation_of(study, recipe) if missing else None
-        if simulation is not None:
-            simulation.compile()
+        complete = not missing and store.read_attributes(path).get("complete")
+        audited = not complete and audit.wanted(study)
+        simulation = simulation_of(study, recipe) if missing or audited else None
         compiled = time.perf_counter()
         if progress is not None:
             progress(min(len(done) * shard, count), count)
@@ -95,7 +100,7 @@ def run(
             patients = np.arange(k * shard, min((k + 1) * shard, count))
             population = draw(recipe, patients)
             before = time.perf_counter()
-            solution = simulation.solve(population)
+            solution = simulation.solve(population, _patients_done(progress, k * shard, study))
             solving += time.perf_counter() - before
             arrays = dict(solution.readouts)
             arrays |= {path_: leaf(population.parameters, path_) for path_ in population.varying}
@@ -106,22 +111,75 @@ def run(
             store.write_shard(path, k, arrays)
             if progress is not None:
                 progress(int(patients[-1]) + 1, count)
-        if simulation is not None:
+        facts: dict[str, object] = {}
+        distances: dict[str, float] = {}
+        if audited:
+            assert simulation is not None
+            facts, distances = audit_of(study, recipe, simulation)
+        if missing:
+            assert simulation is not None
             solved = sum(min((k + 1) * shard, count) - k * shard for k in missing)
-            seconds = time.perf_counter() - began
+            facts |= {
+                "seconds": round(time.perf_counter() - began, 3),
+                "compiling_seconds": round(compiled - began, 3),
+                "solving_seconds": round(solving, 3),
+                "patients_per_second": round(solved / solving, 1),
+                "steps": simulation.mesh.steps,
+            }
+        if not complete:
             store.finish(
                 path,
+                facts,
                 {
-                    "seconds": round(seconds, 3),
-                    "compiling_seconds": round(compiled - began, 3),
-                    "solving_seconds": round(solving, 3),
-                    "patients_per_second": round(solved / solving, 1),
-                    "steps": simulation.mesh.steps,
+                    name: {"float64_disagreement": size, "scale": audit.scale_of(name)}
+                    for name, size in distances.items()
                 },
             )
-        elif not store.read_attributes(path).get("complete"):
-            store.finish(path, {})
     return path
+
+
+def _patients_done(
+    progress: Progress | None, before: int, study: Study
+) -> Callable[[int], None] | None:
+    """Progress in patients from progress counted in all arms."""
+    if progress is None:
+        return None
+    done = 0
+
+    def tick(lanes: int) -> None:
+        nonlocal done
+        done += lanes
+        progress(before + done // len(study.arms), study.population.patients)
+
+    return tick
+
+
+def audit_of(
+    study: Study, recipe: Recipe, simulation: Simulation
+) -> tuple[dict[str, object], dict[str, float]]:
+    """March a sample of the patients in both precisions.
+
+    A patient's numbers depend on nobody beside, so the march in float32 gives again what is stored,
+    whether that was written in this run or before an interrupt.
+
+    Args:
+        study: What is asked.
+        recipe: Who is drawn.
+        simulation: The study's own, in float32.
+
+    Returns:
+        Facts for the store, and by readout the largest distance in units of its scale [1].
+    """
+    chosen = audit.sample(study.population.seed, study.population.patients)
+    patients = audit.drawn(recipe, chosen)
+    double = simulation_of(study.replace(dtype="float64"), recipe)
+    pair = simulation.solve(patients), double.solve(patients)
+    differs = int((pair[0].status != pair[1].status).any(axis=0).sum())
+    facts: dict[str, object] = {
+        "audited_patients": len(chosen),
+        "audit_status_differs": differs,
+    }
+    return facts, audit.distances(*pair)
 
 
 def recipe_of(study: Study) -> Recipe:
@@ -257,7 +315,12 @@ def provenance_of(study: Study) -> dict[str, object]:
             "numpy": np.__version__,
             "python": platform.python_version(),
         },
-        "device": {"platform": device.platform, "kind": device.device_kind},
+        "device": {
+            "platform": device.platform,
+            "kind": device.device_kind,
+            "count": jax.device_count(),
+        },
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "block": BLOCK,
         "streams": "random: threefry2x32, fold_in(fold_in(fold_in(key(seed mod 2^31), "
         "seed div 2^31), "

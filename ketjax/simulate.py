@@ -32,7 +32,7 @@ from ketjax.solve.sweep import sweep
 BLOCK = 1024  # patients marched together on each device
 PILOT = 768  # patients of the pilot, shared by all arms
 SERVE = 0.98  # share of pilot patients that each step of the mesh serves
-LIMIT = 3.0  # local error over tolerance above which a patient marches again on finer steps
+LIMIT = 2.0  # local error over tolerance above which a patient marches again on finer steps
 RATED = "madrs_rated"
 READOUT_NAMES = (*readouts.READOUTS, RATED)
 
@@ -137,7 +137,7 @@ class Simulation:
         """Build the system and its mesh from a pilot that holds patients of every arm."""
         arms = len(self.treatments)
         count = 1 if self.recipe.typical else max(1, min(PILOT, self._block) // arms)
-        recipe = dataclasses.replace(self.recipe, seed=PILOT_SEED, design="sobol")
+        recipe = dataclasses.replace(self.recipe, seed=PILOT_SEED, design="random")
         lanes = self._lanes(draw(recipe, np.arange(count)))
         self._literal = _literals(lanes.parameters[0])
         self.system = System(
@@ -319,7 +319,7 @@ class _Lanes:
     y0: tuple
     parameters: tuple[Parameters, TrialDesign]
     forcing: Forcing
-    impulses: Amounts | None
+    impulses: Any
 
 
 def _literals(p: Parameters) -> dict[str, float]:

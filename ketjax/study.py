@@ -201,10 +201,18 @@ class Output(Section):
 
 
 class SolverSettings(Section):
-    """`[solver]`: relative tolerance [1] and the floating-point type."""
+    """`[solver]`: relative tolerance [1] and the floating-point type.
 
-    rtol: float = 1e-4
+    Attributes:
+        rtol: of the steps.
+        dtype: of the march and of what is kept.
+        audit: whether a sample of the patients is marched again in float64, to say how far
+            float32 is off; large populations are, unless this says otherwise.
+    """
+
+    rtol: float = 1e-3
     dtype: Literal["float32", "float64"] = "float32"
+    audit: bool | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:

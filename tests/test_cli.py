@@ -1,11 +1,14 @@
 """The command line as a user meets it: the first study, mistakes, messages, exit codes."""
 
 import json
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -16,6 +19,7 @@ from ketjax import simulate
 from ketjax.cli import app
 from ketjax.model.readouts import READOUTS
 
+TEXT: dict[str, Any] = {"capture_output": True, "text": True}
 FIRST = Path(__file__).parents[1] / "studies" / "s01_single_infusion.toml"
 
 
@@ -152,3 +156,49 @@ def test_parameter_table() -> None:
 def test_doctor() -> None:
     result = call("doctor")
     assert result.exit_code == 0 and "devices" in result.stdout
+    record = json.loads(call("doctor", "--json").stdout)
+    assert record["multi-output fusion"] is True and record["faults"] == []
+    assert record["usable cores"] >= 1 and record["jax"] == jax.__version__
+
+
+def test_an_environment_that_cannot_run_ends_with_5() -> None:
+    """Without jax and with a backend that is not there."""
+    script = "import sys; sys.modules['jax'] = None; from ketjax.cli import app; app()"
+    for code, arguments in ((script, ("doctor",)), (script, ("run", str(FIRST)))):
+        result = subprocess.run([sys.executable, "-c", code, *arguments], **TEXT)
+        assert result.returncode == 5 and "jax" in result.stderr
+        assert "Traceback" not in result.stderr
+    here = {**os.environ, "JAX_PLATFORMS": "martian"}
+    result = subprocess.run([sys.executable, "-m", "ketjax", "doctor", "--json"], env=here, **TEXT)
+    assert result.returncode == 5 and "martian" in json.loads(result.stdout)["faults"][0]
+
+
+KINETICS = """
+name = "kinetics"
+population = {patients = 40, seed = 5}
+output = {horizon = "2 h", times = ["0 h", "2 h"], readouts = ["plasma_ketamine"]}
+[[arms.oral.doses]]
+drug = "ketamine"
+route = "oral"
+amount = "50 mg"
+time = "0 h"
+"""
+
+
+def test_precision_and_audit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulate, "BLOCK", 64)
+    monkeypatch.setattr(corridor, "BLOCK", 64)
+    study, out = tmp_path / "study.toml", tmp_path / "x.zarr"
+    study.write_text(KINETICS)
+    audited = call("run", study, "--out", out, "--audit")
+    assert audited.exit_code == 0
+    assert re.search(r"in float64: 32 patients; .* \(plasma_ketamine\)", audited.stderr)
+    assert "in float64: 32 patients" in call("verify", out).stderr
+    refused = call("run", study, "--out", out, "--dtype", "float64", "--resume")
+    assert refused.exit_code == 4 and "another configuration" in refused.stderr
+    assert call("run", study, "--out", out, "--dtype", "float16", "--overwrite").exit_code == 2
+    double = call("run", study, "--out", out, "--dtype", "float64", "--overwrite", "--audit")
+    assert double.exit_code == 0 and "in float64" not in double.stderr
+    dataset = ketjax.open_store(out)
+    assert dataset["plasma_ketamine"].dtype == np.float64
+    assert json.loads(dataset.attrs["ketjax_provenance"])["study"]["solver"]["dtype"] == "float64"

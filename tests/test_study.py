@@ -83,7 +83,7 @@ def test_the_first_study():
     assert study.horizon == 336.0
     assert {0.0, 1 / 3, 2 / 3, 1.0, 2.0, 4.0, 24.0, 72.0, 168.0, 336.0} <= set(study.times)
     assert study.readouts == ("glutamate", "madrs", "plasma_ketamine")
-    assert (study.solver.rtol, study.solver.dtype) == (1e-4, "float32")
+    assert (study.solver.rtol, study.solver.dtype) == (1e-3, "float32")
 
 
 def test_everything_a_study_can_say():

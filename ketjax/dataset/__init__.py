@@ -1,7 +1,7 @@
 """Datasets on disk: what a store holds, how it is written, and how it is opened."""
 
 from ketjax.dataset.journal import lock
-from ketjax.dataset.reading import open_store, read_attributes, shards
+from ketjax.dataset.reading import disagreement, open_store, read_attributes, shards
 from ketjax.dataset.schema import (
     SOLVER_ERROR,
     STATUS,
@@ -20,6 +20,7 @@ __all__ = [
     "Coordinates",
     "Variable",
     "create",
+    "disagreement",
     "finish",
     "finished_shards",
     "lock",

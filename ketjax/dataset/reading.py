@@ -90,6 +90,23 @@ def read_attributes(path: str | Path, *, any_version: bool = False) -> dict[str,
     return attributes
 
 
+def disagreement(dataset: xr.Dataset) -> tuple[str, float] | None:
+    """The readout whose float32 course lies furthest from the same patients' in float64.
+
+    Args:
+        dataset: An opened store.
+
+    Returns:
+        Name of the readout and the distance in units of its scale [1]; None without an audit.
+    """
+    sizes = {
+        str(name): float(array.attrs["float64_disagreement"])
+        for name, array in dataset.data_vars.items()
+        if "float64_disagreement" in array.attrs
+    }
+    return max(sizes.items(), key=lambda item: item[1], default=None)
+
+
 def shards(path: str | Path) -> int:
     """Number of shards of a store, finished or not."""
     attributes = read_attributes(path)

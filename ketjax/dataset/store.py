@@ -191,12 +191,17 @@ def finished_shards(path: str | Path, digest: str) -> set[int]:
     }
 
 
-def finish(path: str | Path, attributes: Mapping[str, Any] | None = None) -> None:
+def finish(
+    path: str | Path,
+    attributes: Mapping[str, Any] | None = None,
+    variables: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
     """Mark a store as complete.
 
     Args:
         path: The store.
         attributes: Further global attributes known only now.
+        variables: Further attributes of variables, by name.
 
     Raises:
         StoreError: A shard is missing.
@@ -209,6 +214,8 @@ def finish(path: str | Path, attributes: Mapping[str, Any] | None = None) -> Non
     for entry in entries.values():
         for name, number in entry["status"].items():
             counts[name] += number
+    for name, values in (variables or {}).items():
+        zarr.open_array(path / name, mode="r+", zarr_format=3).attrs.update(values)
     zarr.open_group(path, mode="r+", zarr_format=3).attrs.update(
         {
             **(attributes or {}),

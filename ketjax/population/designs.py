@@ -12,7 +12,6 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
-from scipy.stats import qmc
 
 Array = NDArray[np.float64]
 SOBOL_BITS = 32  # SciPy cannot move on in a sequence of more
@@ -53,6 +52,9 @@ def sobol_normals(seed: int, streams: tuple[str, ...], patients: NDArray[np.int6
     Returns:
         Numbers, shape (stream, patient).
     """
+    # Half a second to load, which only this design needs.
+    from scipy.stats import qmc
+
     first, last = int(patients.min()), int(patients.max())
     sequence = qmc.Sobol(len(streams), scramble=True, bits=SOBOL_BITS, rng=seed)
     if first:

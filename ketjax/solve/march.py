@@ -21,9 +21,8 @@ later call; states that this keeps at zero, and states that nothing wanted reads
 What depends on the parameters alone is computed once, before the first step.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import jax
@@ -34,9 +33,9 @@ from numpy.typing import ArrayLike
 
 from ketjax.solve.compilation import compile_program
 from ketjax.solve.devices import place, spread
+from ketjax.solve.equations import Equations
 from ketjax.solve.lanes import (
     Packed,
-    broadcast,
     cast_floats,
     pack,
     pad_lanes,
@@ -45,21 +44,17 @@ from ketjax.solve.lanes import (
     take_lanes,
 )
 from ketjax.solve.mesh import Mesh, build_mesh, check_times
-from ketjax.solve.methods import RODAS4, Method
 from ketjax.solve.pilot import fly
-from ketjax.solve.reduction import Reduction, reduce_system
-from ketjax.solve.rosenbrock import step
 from ketjax.solve.solution import Result, Status
-from ketjax.solve.structure import Program, evaluate, hoist, trace, without_zeros
+from ketjax.solve.traced import march_traced
 
 Tree = Any
 
 WINDOW = 64  # most steps in one call of the compiled program
 STOPS = 8  # most outputs in one call
-GROUP = 16  # steps between the states that a reverse pass keeps
 
 
-class System:
+class System(Equations):
     """A right-hand side, its method and tolerances, and the programs compiled for it.
 
     Attributes:
@@ -69,64 +64,9 @@ class System:
         atol: absolute tolerance of each state, in its unit.
     """
 
-    def __init__(
-        self,
-        rhs: Callable[..., tuple],
-        y0: tuple,
-        parameters: Tree,
-        *,
-        forcing: Tree = None,
-        jump: Callable[..., tuple] | None = None,
-        impulses: Tree = None,
-        observe: Callable[..., Tree] | None = None,
-        wanted: Sequence[int] | None = None,
-        method: Method = RODAS4,
-        rtol: float = 1e-6,
-        atol: float | Sequence[float] = 1e-9,
-        control: Sequence[bool] | None = None,
-    ) -> None:
-        """Find the structure of a right-hand side; nothing is compiled yet.
-
-        Args:
-            rhs: rhs(t, y, parameters) -> one derivative a state; with forcing the last argument is
-                ``(parameters, forcing row)``.
-            y0: example start, one array (patient,) or scalar a state.
-            parameters: example parameters, leaves scalar or (patient,).
-            forcing: example inputs, leaves (segment,) or (segment, patient).
-            jump: jump(y, parameters, impulse row) -> y after the impulse.
-            impulses: example impulses, leaves (segment,) or (segment, patient).
-            observe: observe(t, y, parameters) -> pytree of arrays (patient,); all states if None.
-            wanted: indices of states that are needed; those that observe reads if None.
-            method: Rosenbrock method.
-            rtol: relative tolerance [1].
-            atol: absolute tolerance, one or one a state, in the unit of the state.
-            control: False for states left out of the error norm.
-
-        Raises:
-            ValueError: a tolerance or length is not allowed.
-        """
-        size = len(y0)
-        self.atol = _per_state("atol", atol, size, float)
-        marks = _per_state("control", True if control is None else control, size, bool)
-        dtype = jnp.result_type(*jax.tree.leaves(y0))
-        smallest = 10.0 * float(jnp.finfo(dtype).eps)
-        if not rtol >= smallest:
-            raise ValueError(
-                f"rtol = {rtol} is below {smallest:.2g}, the smallest allowed for {dtype};"
-                " raise rtol"
-            )
-        self.method, self.rtol = method, float(rtol)
-        self.size = size
-        self._rhs, self._jump, self._observe = rhs, jump, observe
-        lanes = patients(y0, parameters)
-        self._reduction: Reduction = reduce_system(
-            rhs, jump, observe, wanted, broadcast(y0, lanes), parameters, forcing, impulses
-        )
-        self.kept = self._reduction.kept
-        self._controlled = tuple(
-            (position, self.atol[index]) for position, index in enumerate(self.kept) if marks[index]
-        )
-        self._split: dict[Any, tuple[Program, Program]] = {}
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """As for ``Equations``; nothing is compiled yet."""
+        super().__init__(*arguments, **options)
         self._constants_program = jax.jit(self._pack_constants)
         self._advance_program = compile_program(
             spread(self._advance, (1, 0, None, 0, 0, 1, 1), (1, 0, 2))
@@ -216,7 +156,7 @@ class System:
         self._reduction.check_zeros(y0, forcing, impulses)
         leaves = jax.tree.leaves((y0, parameters, forcing, impulses))
         if any(isinstance(leaf, Tracer) for leaf in leaves):
-            return self._march_traced(mesh, y0, parameters, forcing, impulses, limit)
+            return march_traced(self, mesh, y0, parameters, forcing, impulses, limit)
         block = self._place(y0, parameters, forcing, impulses)
         y, dtype = block.y, block.y.dtype
         error = place(np.zeros(y.shape[-1], dtype), 0, y.shape[-1])
@@ -245,56 +185,6 @@ class System:
         status = np.where(status == 0, mesh.status, status).astype(np.int8)
         y = self._reduction.expand(list(np.asarray(y)), np.zeros_like(error))
         return Result(readouts, error, status, y)
-
-    def _march_traced(
-        self, mesh: Mesh, y0: tuple, parameters: Tree, forcing: Tree, impulses: Tree, limit: float
-    ) -> Result:
-        """March inside another transformation; states are kept every ``GROUP`` steps only."""
-        y = self._start(y0, parameters)
-        dtype = y[0].dtype
-        ceiling = min(limit, float(jnp.finfo(dtype).max))
-        constants = self._constants(y, parameters, forcing)
-        missing = -mesh.steps % GROUP
-        schedule = tuple(
-            np.concatenate([part, np.repeat(part[-1:], missing)]).reshape(-1, GROUP)
-            for part in (mesh.start.astype(dtype), mesh.length.astype(dtype), mesh.segment)
-        )
-        marks = (mesh.first, np.ones(mesh.steps, bool))
-        schedule += tuple(
-            np.concatenate([mark, np.zeros(missing, bool)]).reshape(-1, GROUP) for mark in marks
-        )
-
-        def one_step(carry: tuple, row: tuple) -> tuple[tuple, tuple]:
-            y, error = carry
-            *step_row, real = row
-            y_new, local = self._one_step(y, step_row, parameters, constants, forcing, impulses)
-            y = tuple(jnp.where(real, new, old) for new, old in zip(y_new, y, strict=True))
-            error = jnp.maximum(error, jnp.where(real, local, 0.0))
-            return (y, error), (jnp.stack(y), error)
-
-        def group(carry: tuple, rows: tuple) -> tuple[tuple, tuple]:
-            return jax.lax.scan(jax.checkpoint(one_step), carry, rows)
-
-        start = (y, jnp.zeros_like(y[0]))
-        (y, error), path = jax.lax.scan(jax.checkpoint(group), start, schedule)
-        states, errors = (leaf.reshape(-1, *leaf.shape[2:]) for leaf in path)
-        picked = mesh.output[1:] - 1
-        states = jnp.concatenate([jnp.stack(start[0])[None], states[picked]])
-        errors = jnp.concatenate([start[1][None], errors[picked]])
-        readouts = self._seen(
-            jnp.asarray(mesh.times, dtype)[:, None],
-            tuple(states[:, position] for position in range(len(self.kept))),
-            parameters,
-            errors,
-            ceiling,
-        )
-        late = mesh.times > mesh.reached * (1.0 + 1e-12)
-        readouts = [jnp.where(late[:, None], jnp.nan, column) for column in readouts]
-        status = jnp.where(error > ceiling, jnp.int8(Status.MAX_STEPS), jnp.int8(Status.OK))
-        status = jnp.where(jnp.isinf(error), jnp.int8(Status.NON_FINITE), status)
-        status = jnp.where(status == 0, jnp.int8(mesh.status), status)
-        readouts = jax.tree.unflatten(self._readout_tree, list(readouts))
-        return Result(readouts, error, status, self._reduction.expand(y, jnp.zeros_like(y[0])))
 
     def _place(self, y0: tuple, parameters: Tree, forcing: Tree, impulses: Tree) -> "_Block":
         """A block of patients on the devices, with what is computed once for each patient."""
@@ -329,10 +219,6 @@ class System:
         return self._advance_program(
             y, error, plan, block.parameters, block.constants, block.forcing, block.impulses
         )
-
-    def _start(self, y0: tuple, parameters: Tree) -> tuple:
-        """Kept states at the start as arrays (patient,) of one floating dtype."""
-        return self._reduction.keep(broadcast(y0, patients(y0, parameters)))
 
     def _advance(
         self,
@@ -382,63 +268,6 @@ class System:
         states, error, _, seen = jax.lax.fori_loop(0, stops, one_stop, start)
         return jnp.stack(states), error, seen
 
-    def _one_step(
-        self,
-        y: tuple,
-        row: Sequence[Any],
-        parameters: Tree,
-        constants: tuple,
-        forcing: Tree,
-        impulses: Tree,
-        jumps: bool = True,
-    ) -> tuple[tuple, jax.Array]:
-        """One step, with its impulse, and its local error over the tolerance.
-
-        The error is infinite where the new state is not finite.
-        """
-        t, h, segment, first = row
-        if self._jump is not None and jumps:
-            jumped = self._jumped(y, parameters, impulses, segment)
-            y = tuple(
-                old if new is old else jnp.where(first, new, old)
-                for old, new in zip(y, jumped, strict=True)
-            )
-        forced = _row(forcing, segment)
-        _, program = self._programs(y, parameters, forced)
-        known = (*jax.tree.leaves((parameters, forced)), *constants)
-        y_new, error = step(self.method, program, t, h, y, known)
-        norm = jnp.zeros_like(y[0])
-        for position, atol in self._controlled:
-            scale = jnp.maximum(jnp.abs(y[position]), jnp.abs(y_new[position]))
-            norm = jnp.maximum(norm, jnp.abs(error[position]) / (atol + self.rtol * scale))
-        finite = jnp.isfinite(sum(y_new[1:], y_new[0])) & jnp.isfinite(norm)
-        return y_new, jax.lax.stop_gradient(jnp.where(finite, norm, jnp.inf))
-
-    def _trial(
-        self, t: Any, h: Any, y: tuple, parameters: Tree, forcing: Tree, segment: Any
-    ) -> tuple[tuple, jax.Array]:
-        """One step by itself, constants included: states and local error over the tolerance."""
-        constants = self._constants(y, parameters, forcing)
-        row = (t, h, segment, False)
-        return self._one_step(y, row, parameters, constants, forcing, None, jumps=False)
-
-    def _programs(self, y: tuple, parameters: Tree, row: Tree) -> tuple[Program, Program]:
-        """The right-hand side as a program for the constants and one for the rest."""
-        shapes = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf)),
-            (y, parameters, row),
-        )
-        key = (jax.tree.structure(shapes), *jax.tree.leaves(shapes))
-        if key not in self._split:
-            rhs = partial(self._reduction.rhs, self._rhs)
-            t = jax.ShapeDtypeStruct((), y[0].dtype)
-            program = without_zeros(trace(rhs, t, *shapes))
-            still = len(jax.tree.leaves(parameters))
-            varying = [True] * (1 + len(y)) + [False] * still
-            varying += [True] * len(jax.tree.leaves(row))
-            self._split[key] = hoist(program, varying)
-        return self._split[key]
-
     def _pack_constants(self, y: jax.Array, packed: Packed, forcing: Tree) -> Packed:
         """``_constants`` for the compiled march."""
         constants = self._constants(tuple(y), packed.unpack(), forcing)
@@ -453,33 +282,9 @@ class System:
         )
         return Packed(vectors, scalars, (), jax.tree.structure(constants), kinds)
 
-    def _constants(self, y: tuple, parameters: Tree, forcing: Tree) -> tuple:
-        """What depends on the parameters alone and is costly to compute."""
-        row = _row(forcing, 0)
-        program, _ = self._programs(y, parameters, row)
-        t = jnp.zeros((), y[0].dtype)
-        return tuple(evaluate(program, (t, *y, *jax.tree.leaves((parameters, row)))))
-
     def _jump_states(self, y: Any, packed: Packed, impulses: Tree, segment: Any) -> Any:
         """``_jumped`` for the pilot."""
         return jnp.stack(self._jumped(tuple(y), packed.unpack(), impulses, segment))
-
-    def _jumped(self, y: tuple, parameters: Tree, impulses: Tree, segment: Any) -> tuple:
-        """States after the impulse of a segment; untouched states are the same objects."""
-        if self._jump is None:
-            return y
-        return self._reduction.jump(self._jump, y, parameters, _row(impulses, segment))
-
-    def _seen(self, t: Any, y: tuple, parameters: Tree, error: Any, limit: Any) -> jax.Array:
-        """Readouts (column, ...), NaN for patients whose error has passed the limit."""
-        everything = self._reduction.expand(y, jnp.zeros_like(y[0]))
-        seen = everything if self._observe is None else self._observe(t, everything, parameters)
-        columns, self._readout_tree = jax.tree.flatten(seen)
-        masked = [
-            jnp.where(error <= limit, jnp.broadcast_to(column, error.shape), jnp.nan)
-            for column in columns
-        ]
-        return jnp.stack(masked)
 
 
 @dataclass(frozen=True)
@@ -496,18 +301,3 @@ class _Block:
 def _filled(part: np.ndarray, size: int) -> np.ndarray:
     """An array filled up to a fixed size, so that every window has the same shape."""
     return np.concatenate([part, np.zeros(size - part.size, part.dtype)])
-
-
-def _row(tree: Tree, segment: Any) -> Tree:
-    """The inputs of one segment."""
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf)[segment], tree)
-
-
-def _per_state(name: str, value: Any, size: int, kind: Callable[[Any], Any]) -> tuple:
-    """One entry a state from a scalar or a sequence."""
-    entries = tuple(np.ravel(value)) if np.ndim(value) else (value,) * size
-    if len(entries) != size:
-        raise ValueError(f"{name} has {len(entries)} entries for {size} states; give one or {size}")
-    if name == "atol" and not all(np.isfinite(entry) and entry > 0.0 for entry in entries):
-        raise ValueError(f"atol = {value} must be finite and positive in every entry")
-    return tuple(kind(entry) for entry in entries)

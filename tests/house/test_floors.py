@@ -16,6 +16,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # Room: rooms below that it may import, and libraries beyond the standard library.
 ROOMS: dict[str, tuple[str, str]] = {
     "errors": ("", ""),
+    "backend": ("", ""),
     "units": ("errors", "pint"),
     "regimen": ("errors units", "numpy"),
     # The science and the numerics: they never import each other.
@@ -34,10 +35,12 @@ ROOMS: dict[str, tuple[str, str]] = {
     "analysis": ("dataset errors", "dask numpy scipy xarray"),
     "figures": ("analysis dataset errors", "matplotlib numpy xarray"),
     # The roof.
-    "run": ("dataset errors model population simulate study", "jax numpy"),
-    "cli": ("analysis dataset errors figures model run solve study", "jax numpy rich typer"),
+    "doctor": ("backend solve", "jax numpy"),
+    "audit": ("model population simulate study", "jax numpy"),
+    "run": ("audit backend dataset errors model population simulate study", "jax numpy"),
+    "cli": ("analysis backend dataset doctor errors figures model run study", "rich typer xarray"),
     "__main__": ("cli", ""),
-    "__init__": ("analysis dataset run study", ""),
+    "__init__": ("analysis backend dataset run study", ""),
 }
 # A study asks for the vocabulary of the model when it is read, not when it is imported.
 DEFERRED = {("fields", "vocabulary")}

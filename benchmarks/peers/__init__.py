@@ -1,0 +1,1 @@
+"""Peers: other solvers, and plain C, on the same equations, patients and output times."""
