@@ -183,7 +183,8 @@ def main() -> None:
                     say(
                         f"  tolerance {BASE * factor:7.0e}  share {share:4.2f}"
                         f"  steps {simulation.mesh.steps:5d}"
-                        f"  error: median {np.median(error):.1e}, 90 % {np.quantile(error, 0.9):.1e}"
+                        f"  error: median {np.median(error):.1e},"
+                        f" 90 % {np.quantile(error, 0.9):.1e}"
                         f", most {error.max():.1e}"
                         f"  above the tolerance {np.mean(estimate > factor):6.1%}"
                     )

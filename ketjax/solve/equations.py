@@ -136,7 +136,9 @@ class Equations:
             lambda leaf: jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf)),
             (y, parameters, row),
         )
-        key = (jax.tree.structure(shapes), *jax.tree.leaves(shapes))
+        # A program traced within a share of the patients belongs to that share's mesh.
+        where = jax.sharding.get_abstract_mesh()
+        key = (where, jax.tree.structure(shapes), *jax.tree.leaves(shapes))
         if key not in self._split:
             rhs = partial(self._reduction.rhs, self._rhs)
             t = jax.ShapeDtypeStruct((), y[0].dtype)

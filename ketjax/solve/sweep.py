@@ -29,6 +29,7 @@ def sweep(
     *,
     block: int,
     limit: float,
+    accept: float | None = None,
     levels: int = 3,
     progress: Callable[[int], None] | None = None,
 ) -> Result:
@@ -42,7 +43,8 @@ def sweep(
         forcing: inputs, leaves (segment,) or (segment, patient).
         impulses: impulses, leaves (segment,) or (segment, patient).
         block: patients marched together.
-        limit: local error over the tolerance that is accepted.
+        limit: local error over the tolerance above which a patient marches again.
+        accept: the same for those who march again; ``limit`` if None.
         levels: most halvings.
         progress: called with the number of patients done after each block.
 
@@ -50,6 +52,7 @@ def sweep(
         The result on the host. A patient that still fails has a status, and NaN from its failure
         on.
     """
+    accept = limit if accept is None else accept
     lanes = patients(y0, parameters)
     tree = (tuple(np.broadcast_to(np.asarray(value), (lanes,)) for value in y0), parameters)
     inputs = (forcing, impulses)
@@ -64,7 +67,7 @@ def sweep(
                 mesh,
                 *take_lanes(tree, padded, axis=0),
                 *take_lanes(inputs, padded, axis=1),
-                limit=limit if last else np.inf,
+                limit=accept if last else np.inf,
             )
             if result is None:
                 result = _empty(found, lanes)
@@ -72,7 +75,7 @@ def sweep(
             if progress is not None and level == 0:
                 progress(inside.size)
         assert result is not None
-        todo = np.flatnonzero(~(result.error <= limit))
+        todo = todo[~(result.error[todo] <= (limit if level == 0 else accept))]
         if not todo.size or mesh.status:
             break
         mesh = mesh.halve()
