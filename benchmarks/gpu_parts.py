@@ -19,7 +19,8 @@ from ketjax.population import Recipe, draw
 from ketjax.regimen import Dose, Regimen, repeat
 from ketjax.simulate import Simulation, Treatment
 from ketjax.solve import Mesh, System
-from ketjax.solve.kernel import LANES, Kernel, block_of, schedule_of
+from ketjax.solve.devices import block_of
+from ketjax.solve.kernel import LANES, Kernel, schedule_of
 from ketjax.solve.march import STOPS, WINDOW
 from ketjax.solve.structure import aval, trace
 

@@ -26,6 +26,7 @@ from ketjax.population.population import PILOT_SEED, Population, Recipe, draw, t
 from ketjax.regimen import RESOLUTION, Regimen, merge_times
 from ketjax.schedule import Amounts, Forcing, doses, edges_of, forcing_of, impulses_of, inputs_of
 from ketjax.solve import RODAS4, RODAS5P, Method, System
+from ketjax.solve.devices import block_of
 from ketjax.solve.solution import Result
 from ketjax.solve.sweep import sweep
 
@@ -96,7 +97,7 @@ class Simulation:
             dtype: "float32" or "float64".
             method: Rosenbrock method; by tolerance if None.
             serve: Share of the pilot of the most demanding arm that each step serves [1].
-            block: Patients marched together on each device; `BLOCK` if None.
+            block: Patients marched together on each device; by device if None.
 
         Raises:
             KeyError: A readout, design or parameter is unknown.
@@ -104,7 +105,7 @@ class Simulation:
         self.recipe, self.treatments, self.dtype = recipe, dict(treatments), np.dtype(dtype)
         self.times = np.asarray(times, dtype=np.float64)
         self.names = tuple(names)
-        self._block = (block or BLOCK) * jax.device_count()
+        self._block = (block or _block_size()) * jax.device_count()
         self._computed = tuple(name for name in self.names if name != RATED)
         if RATED in self.names and "madrs" not in self._computed:
             self._computed = (*self._computed, "madrs")
@@ -322,6 +323,13 @@ class _Lanes:
     parameters: tuple[Parameters, TrialDesign]
     forcing: Forcing
     impulses: Any
+
+
+def _block_size() -> int:
+    """Patients marched together on each device: what its cache, or its memory, holds best."""
+    if jax.default_backend() == "cpu":
+        return BLOCK
+    return block_of(jax.devices()[0])
 
 
 def _literals(p: Parameters) -> dict[str, float]:

@@ -70,6 +70,26 @@ def place(tree: Any, axis: int | None, lanes: int) -> Any:
     return jax.device_put(tree, sharding)
 
 
+def block_of(
+    device: Any, alive: int = 1500, itemsize: int = 4, share: float = 0.5, most: int = 2**18
+) -> int:
+    """Patients in a block that fits a device's memory.
+
+    Args:
+        device: a jax device.
+        alive: arrays (patient,) that live at once; a step compiled by XLA keeps about 1500.
+        itemsize: size of a number [B].
+        share: share of the memory to use [1].
+        most: largest block; what fills the device is enough, and the pilot fills a block too.
+
+    Returns:
+        A power of two between 1024 and ``most``; 1024 where the memory is not known.
+    """
+    memory = (device.memory_stats() or {}).get("bytes_limit", 0)
+    room = int(share * memory / (alive * itemsize))
+    return min(most, max(1024, 1 << (room.bit_length() - 1))) if room else 1024
+
+
 def _mesh(count: int) -> Mesh:
     """The first devices in a row."""
     return Mesh(np.array(jax.devices()[:count]), (AXIS,))

@@ -361,20 +361,3 @@ def _multiprocessors() -> int:
     """Multiprocessors of the device; 1 where there is no GPU."""
     device = jax.devices()[0]
     return getattr(device, "core_count", 1) if device.platform == "gpu" else 1
-
-
-def block_of(device: Any, alive: int = 1500, itemsize: int = 4, share: float = 0.5) -> int:
-    """Patients in a block that fits a device's memory.
-
-    Args:
-        device: a jax device.
-        alive: arrays (patient,) that live at once; a step compiled by XLA keeps about 1500.
-        itemsize: size of a number [B].
-        share: share of the memory to use [1].
-
-    Returns:
-        A power of two, 1024 or more; 1024 where the memory is not known.
-    """
-    memory = (device.memory_stats() or {}).get("bytes_limit", 0)
-    room = int(share * memory / (alive * itemsize))
-    return max(1024, 1 << (room.bit_length() - 1)) if room else 1024

@@ -11,7 +11,8 @@ from jax.experimental.pallas import mosaic_gpu
 from test_march import DOSES, EDGES, FORCING, START, TIMES, add_dose, gated, population
 
 from ketjax.solve import RODAS3, System
-from ketjax.solve.kernel import Kernel, block_of, march_kernel
+from ketjax.solve.devices import block_of
+from ketjax.solve.kernel import Kernel, march_kernel
 from ketjax.solve.kernel_program import evaluate_reading, hoist_scalars
 from ketjax.solve.solution import Status
 from ketjax.solve.structure import aval, evaluate, trace
@@ -140,9 +141,10 @@ def test_blocks_fit_the_memory():
 
     assert block_of(Device(0)) == 1024
     assert block_of(Device(2**20)) == 1024
-    large = block_of(Device(140 * 2**30))
-    assert large & (large - 1) == 0
-    assert large * 1500 * 4 <= 70 * 2**30 < 2 * large * 1500 * 4
+    small = block_of(Device(2**30))
+    assert small & (small - 1) == 0
+    assert small * 1500 * 4 <= 2**29 < 2 * small * 1500 * 4
+    assert block_of(Device(140 * 2**30)) == 2**18
 
 
 def test_lanes_are_whole_warpgroups(system):
