@@ -83,6 +83,15 @@ def test_bits_do_not_depend_on_neighbours_order_or_padding(system, mesh):
     np.testing.assert_array_equal(strange[..., 5], all_lanes[..., 5])
 
 
+def test_bits_do_not_depend_on_the_block_or_the_devices(system, mesh):
+    parameters = population(lanes=640)
+    arguments = (START, parameters, FORCING, DOSES)
+    results = [sweep(system, mesh, *arguments, block=block, limit=10.0) for block in (64, 128, 512)]
+    for other in results[1:]:
+        np.testing.assert_array_equal(states(other), states(results[0]))
+        np.testing.assert_array_equal(other.error, results[0].error)
+
+
 def test_failed_lane_is_masked_and_leaves_the_others_alone(system, mesh):
     parameters = population()
     healthy = system.march(mesh, START, parameters, FORCING, DOSES)

@@ -11,6 +11,7 @@ from ketjax.solve.derivatives import linearise
 from ketjax.solve.structure import (
     dependencies,
     evaluate,
+    hoist,
     trace,
     without_zeros,
     zero_outputs,
@@ -122,3 +123,24 @@ def test_program_without_zeros_is_smaller_and_equal():
     values = (jnp.full(2, 3.0), jnp.full(2, 5.0))
     for found, expected in zip(evaluate(smaller, values), function(*values), strict=True):
         np.testing.assert_array_equal(found, expected)
+
+
+def test_hoisted_program_is_the_same_without_costly_work_on_constants():
+    def rhs(t, y, p):
+        volume, exponent = p
+        rate = jnp.exp(exponent) / volume
+        return y * rate - t, y / volume + jnp.log(volume) * y, (y + t) / (y * volume)
+
+    y = jnp.linspace(0.5, 2.0, LANES)
+    values = (jnp.asarray(0.3), y, jnp.linspace(1.0, 3.0, LANES), jnp.asarray(0.7))
+    program = trace(rhs, values[0], values[1], values[2:])
+    constants, remainder = hoist(program, [True, True, False, False])
+    known = evaluate(constants, values)
+    for found, expected in zip(
+        evaluate(remainder, (*values, *known)), evaluate(program, values), strict=True
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-14)
+    names = [equation.primitive.name for equation in remainder.equations]
+    assert "exp" not in names and "log" not in names
+    assert names.count("div") == 1  # only the quotient whose divisor changes
+    assert all(not {0, 1} & reads for reads in dependencies(constants, [False] * 4))
