@@ -163,7 +163,7 @@ def tidy(folder: Path, largest: int = LARGEST_CACHE, most: int = MOST_ENTRIES) -
     try:
         before = mark.stat().st_mtime if mark.exists() else 0.0
         mark.touch()
-        entries = [(file, file.stat()) for file in folder.glob("*-cache")]
+        entries = [(file, file.stat()) for file in _entries_of(folder)]
         for file, status in entries:
             if status.st_mtime >= before and not _whole(file.read_bytes()):
                 file.unlink()
@@ -179,8 +179,13 @@ def tidy(folder: Path, largest: int = LARGEST_CACHE, most: int = MOST_ENTRIES) -
 
 def size(folder: Path) -> tuple[int, int]:
     """Programs in a cache and their bytes together."""
-    sizes = [file.stat().st_size for file in folder.glob("*-cache")]
+    sizes = [file.stat().st_size for file in _entries_of(folder)]
     return len(sizes), sum(sizes)
+
+
+def _entries_of(folder: Path) -> list[Path]:
+    """Programs that jax keeps, and programs and meshes that the solver keeps."""
+    return [*folder.glob("*-cache"), *folder.glob("*-kept")]
 
 
 def _started() -> bool:

@@ -11,12 +11,14 @@ Blocks have a fixed size and the last is padded, so a patient's numbers depend o
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from ketjax import schedule
 from ketjax.model import cascade, readouts
 from ketjax.model.covariates import individual
 from ketjax.model.parameters import Parameters, Score, TrialDesign, leaf, replace, rows
@@ -27,6 +29,7 @@ from ketjax.regimen import RESOLUTION, Regimen, merge_times
 from ketjax.schedule import Amounts, Forcing, doses, edges_of, forcing_of, impulses_of, inputs_of
 from ketjax.solve import RODAS4, RODAS5P, Method, System
 from ketjax.solve.devices import block_of
+from ketjax.solve.keeping import source_of
 from ketjax.solve.solution import Result
 from ketjax.solve.sweep import sweep
 
@@ -36,6 +39,7 @@ SERVE = 0.98  # share of pilot patients that each step of the mesh serves
 LIMIT = 2.0  # local error over tolerance above which a patient marches again on finer steps
 ACCEPT = 10.0  # what is then accepted; halved steps bring nearly everybody below a fifth of it
 RATED = "madrs_rated"
+SOURCE = source_of(Path(__file__), Path(schedule.__file__), Path(cascade.__file__).parent)
 READOUT_NAMES = (*readouts.READOUTS, RATED)
 
 
@@ -153,6 +157,7 @@ class Simulation:
             method=method,
             rtol=rtol,
             atol=[rtol * row.scale for row in state_rows()],
+            identity=repr((SOURCE, self._states, self._literal, self._computed)),
         )
         self.mesh = self.system.make_mesh(
             lanes.y0,
@@ -205,6 +210,7 @@ class Simulation:
         arms = len(self.treatments)
         # Output times that differ by rounding only share a point of the grid: take the nearest.
         kept = np.abs(self._grid[:, None] - self.times).argmin(axis=0)
+        chosen = slice(None) if np.array_equal(kept, np.arange(self._grid.size)) else kept
 
         def by_arm(values: np.ndarray) -> np.ndarray:
             values = values.reshape(*values.shape[:-1], arms, -1)
@@ -214,21 +220,19 @@ class Simulation:
         series: dict[str, list[np.ndarray]] = {}
         columns = readouts.columns(self._computed)
         for (name, _), values in zip(columns, result.readouts, strict=True):
-            series.setdefault(name, []).append(by_arm(values[kept]))
+            series.setdefault(name, []).append(by_arm(values[chosen]))
         values = {
             name: np.stack(parts, axis=1) if readouts.READOUTS[name].regional else parts[0]
             for name, parts in series.items()
         }
         if RATED in self.names:
             patients = np.repeat(population.patient, count if self.recipe.typical else 1)
+            noise = self._fluctuations(patients)
             scores = [
                 replace(population.parameters, t.values).score for t in self.treatments.values()
             ]
             values[RATED] = np.stack(
-                [
-                    self._rated(score, patients, p)
-                    for score, p in zip(values["madrs"], scores, strict=True)
-                ]
+                [_rated(score, noise, p) for score, p in zip(values["madrs"], scores, strict=True)]
             )
         values = {name: np.ascontiguousarray(values[name]) for name in self.names}
         return Solution(self.times, values, by_arm(result.status), by_arm(result.error))
@@ -250,25 +254,12 @@ class Simulation:
             None if impulses is None else self._cast(_inputs(list(impulses.values()), arm)),
         )
 
-    def _rated(self, score: np.ndarray, patients: np.ndarray, p: Score) -> np.ndarray:
-        """Score as rated: with measurement and day-to-day fluctuation, the same in every arm.
-
-        Equation:
-            Y = min(Smax, max(0, S + sdObs z(patient, time))),  z = 0 at time 0 and if typical
-
-        Args:
-            score: S [points], shape (time, patient).
-            patients: Identities, shape (patient,).
-            p: Score, sdObs and Smax [points].
-
-        Returns:
-            Y [points], shape (time, patient).
-        """
+    def _fluctuations(self, patients: NDArray[np.int64]) -> np.ndarray:
+        """Standard normal numbers (time, patient) of the rating; 0 at time 0 and if typical."""
         streams = tuple(f"rating at {round(time * 3600)} s" for time in self.times)
         z = random_normals(self.recipe.seed, streams, patients)
         z[(self.times == 0) | self.recipe.typical] = 0
-        noisy = score + np.asarray(p.rating_fluctuation) * z
-        return np.clip(noisy, 0, np.asarray(p.rating_maximum)).astype(score.dtype)
+        return z
 
     def _parameters(self, arm: str, population: Population) -> tuple[Parameters, TrialDesign]:
         """The patients' own parameters in one arm, and the arm's trial design."""
@@ -323,6 +314,24 @@ class _Lanes:
     parameters: tuple[Parameters, TrialDesign]
     forcing: Forcing
     impulses: Any
+
+
+def _rated(score: np.ndarray, fluctuation: np.ndarray, p: Score) -> np.ndarray:
+    """Score as rated: with measurement and day-to-day fluctuation, the same in every arm.
+
+    Equation:
+        Y = min(Smax, max(0, S + sdObs z(patient, time)))
+
+    Args:
+        score: S [points], shape (time, patient).
+        fluctuation: z [1], shape (time, patient).
+        p: Score, sdObs and Smax [points].
+
+    Returns:
+        Y [points], shape (time, patient).
+    """
+    noisy = score + np.asarray(p.rating_fluctuation) * fluctuation
+    return np.clip(noisy, 0, np.asarray(p.rating_maximum)).astype(score.dtype)
 
 
 def _block_size() -> int:

@@ -379,7 +379,7 @@ def _stored_bytes(path: Path, template: zarr.Array, shard: int) -> int:
 
 
 def _sha256(values: np.ndarray) -> str:
-    return hashlib.sha256(values.tobytes()).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()
 
 
 def _now() -> str:

@@ -17,12 +17,16 @@ from typing import Any
 import jax
 from jax.core import Tracer
 
+from ketjax.solve.keeping import KeptProgram
 
-def compile_program(function: Callable[..., Any]) -> Callable[..., Any]:
+
+def compile_program(function: Callable[..., Any], identity: str = "") -> Callable[..., Any]:
     """A compiled version of a function that holds a step.
 
     Args:
         function: function of pytrees of arrays.
+        identity: what tells the function from others, so that it is kept for later processes; then
+            it returns a tuple of arrays. Empty: it is not kept.
 
     Returns:
         The compiled function; it can be differentiated and called from other compiled functions.
@@ -35,7 +39,10 @@ def compile_program(function: Callable[..., Any]) -> Callable[..., Any]:
     passes = "while-loop-invariant-code-motion,while-loop-fusible-sinking"
     if "xla_cpu_use_multi_output_fusion=true" not in os.environ.get("XLA_FLAGS", ""):
         passes += ",fusion"
-    tuned = jax.jit(function, compiler_options={"xla_disable_hlo_passes": passes})
+    options = {"xla_disable_hlo_passes": passes}
+    if identity:
+        return KeptProgram(function, options, identity)
+    tuned = jax.jit(function, compiler_options=options)
 
     def call(*arguments: Any) -> Any:
         # Compiler options are refused inside another transformation.

@@ -12,7 +12,7 @@ from ketjax.solve.lanes import broadcast, patients
 from ketjax.solve.methods import RODAS4, Method
 from ketjax.solve.reduction import Reduction, reduce_system
 from ketjax.solve.rosenbrock import step
-from ketjax.solve.structure import Program, evaluate, hoist, trace, without_zeros
+from ketjax.solve.structure import Program, aval, evaluate, hoist, trace, without_zeros
 
 Tree = Any
 
@@ -85,6 +85,15 @@ class Equations:
             (position, self.atol[index]) for position, index in enumerate(self.kept) if marks[index]
         )
         self._split: dict[Any, tuple[Program, Program]] = {}
+        start = broadcast(y0, lanes)
+        shown = (
+            start if observe is None else jax.eval_shape(observe, start[0][0], start, parameters)
+        )
+        self._readout_tree = jax.tree.structure(shown)
+
+    def _traits(self) -> tuple:
+        """What tells these equations from others with the same functions."""
+        return (self.method, self.rtol, self.atol, self._controlled, self._reduction)
 
     def _start(self, y0: tuple, parameters: Tree) -> tuple:
         """Kept states at the start as arrays (patient,) of one floating dtype."""
@@ -156,6 +165,11 @@ class Equations:
         t = jnp.zeros((), y[0].dtype)
         return tuple(evaluate(program, (t, *y, *jax.tree.leaves((parameters, row)))))
 
+    def _constant_shapes(self, y: tuple, parameters: Tree, forcing: Tree) -> list[tuple]:
+        """Shape of each of the constants."""
+        program, _ = self._programs(y, parameters, _row(forcing, 0))
+        return [aval(output).shape for output in program.outputs]
+
     def _jumped(self, y: tuple, parameters: Tree, impulses: Tree, segment: Any) -> tuple:
         """States after the impulse of a segment; untouched states are the same objects."""
         if self._jump is None:
@@ -166,7 +180,7 @@ class Equations:
         """Readouts (column, ...), NaN for patients whose error has passed the limit."""
         everything = self._reduction.expand(y, jnp.zeros_like(y[0]))
         seen = everything if self._observe is None else self._observe(t, everything, parameters)
-        columns, self._readout_tree = jax.tree.flatten(seen)
+        columns = jax.tree.leaves(seen)
         masked = [
             jnp.where(error <= limit, jnp.broadcast_to(column, error.shape), jnp.nan)
             for column in columns

@@ -31,6 +31,7 @@ import numpy as np
 from jax.core import Tracer
 from numpy.typing import ArrayLike
 
+from ketjax.solve import keeping
 from ketjax.solve.compilation import compile_program
 from ketjax.solve.devices import place, spread
 from ketjax.solve.equations import Equations
@@ -43,7 +44,7 @@ from ketjax.solve.lanes import (
     sample_lanes,
     take_lanes,
 )
-from ketjax.solve.mesh import Mesh, build_mesh, check_times
+from ketjax.solve.mesh import Mesh, build_mesh, check_times, mesh_of
 from ketjax.solve.pilot import fly
 from ketjax.solve.solution import Result, Status
 from ketjax.solve.traced import march_traced
@@ -64,12 +65,23 @@ class System(Equations):
         atol: absolute tolerance of each state, in its unit.
     """
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        """As for ``Equations``; nothing is compiled yet."""
+    def __init__(self, *arguments: Any, identity: str = "", **options: Any) -> None:
+        """As for ``Equations``; nothing is compiled yet.
+
+        Args:
+            arguments: of ``Equations``.
+            identity: all that the functions depend on besides their arguments, their source
+                included, as text. With it programs and meshes are kept for later processes.
+            options: of ``Equations``.
+        """
         super().__init__(*arguments, **options)
-        self._constants_program = jax.jit(self._pack_constants)
+        self._identity = repr((identity, *self._traits())) if identity else ""
+        self._constants_program = compile_program(
+            self._pack_constants, self._identity and f"constants {self._identity}"
+        )
         self._advance_program = compile_program(
-            spread(self._advance, (1, 0, None, 0, 0, 1, 1), (1, 0, 2))
+            spread(self._advance, (1, 0, None, 0, 1, 1, 1), (1, 0, 2)),
+            self._identity and f"advance {self._identity}",
         )
         self._jump_program = jax.jit(self._jump_states)
 
@@ -109,6 +121,14 @@ class System(Equations):
             ValueError: times or edges are not in order.
         """
         grid, cuts = check_times(times, edges)
+        name = ""
+        if self._identity:
+            inputs = map(np.asarray, jax.tree.leaves((y0, parameters, forcing, impulses)))
+            name = keeping.digest(
+                "mesh", self._identity, grid, cuts, *inputs, serve, pilot, block, max_steps
+            )
+            if (kept := keeping.read_arrays(name)) is not None:
+                return mesh_of(kept)
         chosen = sample_lanes(patients(y0, parameters), pilot, (y0, parameters))
         lanes = pad_lanes(chosen, block)
         y0, parameters = (take_lanes(tree, lanes, axis=0) for tree in (y0, parameters))
@@ -125,7 +145,10 @@ class System(Equations):
             return self._jump_program(y, placed.parameters, placed.impulses, np.int32(segment))
 
         flight = fly(trial, jump, placed.y, grid, cuts, self.method.error_order, serve, max_steps)
-        return build_mesh(grid, cuts, flight.accepted, flight.status, flight.reached)
+        mesh = build_mesh(grid, cuts, flight.accepted, flight.status, flight.reached)
+        if name:
+            keeping.write_arrays(name, vars(mesh))
+        return mesh
 
     def march(
         self,
@@ -194,7 +217,7 @@ class System(Equations):
         states = place(np.stack([np.asarray(value) for value in y]), 1, lanes)
         parameters = place(pack(parameters, dtype, lanes), None, lanes)
         forcing, impulses = (place(tree, 1, lanes) for tree in (forcing, impulses))
-        constants = place(self._constants_program(states, parameters, forcing), 0, lanes)
+        constants = place(self._constants_program(states, parameters, forcing), 1, lanes)
         return _Block(states, parameters, constants, forcing, impulses)
 
     def _advance_block(
@@ -226,7 +249,7 @@ class System(Equations):
         error: jax.Array,
         plan: tuple,
         packed: Packed,
-        constants: Packed,
+        constants: tuple,
         forcing: Tree,
         impulses: Tree,
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -237,7 +260,7 @@ class System(Equations):
             error: (patient,) largest errors so far.
             plan: steps, (counts of steps, times) of the stops, number of stops, limit.
             packed: parameters.
-            constants: from ``_constants``.
+            constants: from ``_pack_constants``.
             forcing: inputs.
             impulses: impulses.
 
@@ -246,7 +269,7 @@ class System(Equations):
         """
         schedule, (counts, times), stops, limit = plan
         parameters = packed.unpack()
-        known = constants.unpack()
+        known = self._unpack_constants(constants, tuple(y), parameters, forcing)
 
         def one_step(index: Any, carry: tuple) -> tuple:
             y, error = carry
@@ -268,19 +291,21 @@ class System(Equations):
         states, error, _, seen = jax.lax.fori_loop(0, stops, one_stop, start)
         return jnp.stack(states), error, seen
 
-    def _pack_constants(self, y: jax.Array, packed: Packed, forcing: Tree) -> Packed:
-        """``_constants`` for the compiled march."""
+    def _pack_constants(self, y: jax.Array, packed: Packed, forcing: Tree) -> tuple:
+        """``_constants`` for the compiled march: those of a patient, those that all share."""
         constants = self._constants(tuple(y), packed.unpack(), forcing)
-        kinds = tuple("vector" if value.ndim else "scalar" for value in constants)
-        stores = {
-            kind: [value for value, own in zip(constants, kinds, strict=True) if own == kind]
-            for kind in ("vector", "scalar")
-        }
-        vectors, scalars = (
+        vectors = [value for value in constants if value.ndim]
+        scalars = [value for value in constants if not value.ndim]
+        return tuple(
             jnp.stack(values) if values else jnp.zeros((0, *shape), y.dtype)
-            for values, shape in ((stores["vector"], (y.shape[-1],)), (stores["scalar"], ()))
+            for values, shape in ((vectors, (y.shape[-1],)), (scalars, ()))
         )
-        return Packed(vectors, scalars, (), jax.tree.structure(constants), kinds)
+
+    def _unpack_constants(self, packed: tuple, y: tuple, parameters: Tree, forcing: Tree) -> tuple:
+        """The constants in their order."""
+        vectors, scalars = map(iter, packed)
+        shapes = self._constant_shapes(y, parameters, forcing)
+        return tuple(next(vectors if shape else scalars) for shape in shapes)
 
     def _jump_states(self, y: Any, packed: Packed, impulses: Tree, segment: Any) -> Any:
         """``_jumped`` for the pilot."""
@@ -293,7 +318,7 @@ class _Block:
 
     y: Any
     parameters: Packed
-    constants: Packed
+    constants: tuple
     forcing: Tree
     impulses: Tree
 

@@ -4,7 +4,7 @@ A mesh is made of the steps that a pilot integration accepted; each output time 
 end of a step.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -141,6 +141,12 @@ def check_times(times: ArrayLike, edges: ArrayLike) -> tuple[np.ndarray, np.ndar
             " an edge lies strictly between the first and the last time"
         )
     return grid, cuts
+
+
+def mesh_of(fields: Mapping[str, np.ndarray]) -> Mesh:
+    """A mesh from its fields, as ``vars`` of a mesh gives them and a file of arrays keeps them."""
+    numbers = {"status": int(fields["status"]), "reached": float(fields["reached"])}
+    return Mesh(**{**fields, **numbers})  # pyright: ignore[reportArgumentType]
 
 
 def build_mesh(

@@ -94,9 +94,12 @@ def _empty(like: Result, lanes: int) -> Result:
 
 def _store(result: Result, found: Result, inside: np.ndarray) -> None:
     """Put the patients of a block, without its padding, where they belong."""
+    # Neighbours are copied several times faster as a slice.
+    row = inside[-1] - inside[0] + 1 == inside.size
+    where = slice(inside[0], inside[-1] + 1) if row else inside
     for whole, part in zip(
         jax.tree.leaves((result.readouts, result.error, result.status, result.y)),
         jax.tree.leaves((found.readouts, found.error, found.status, found.y)),
         strict=True,
     ):
-        whole[..., inside] = part[..., : inside.size]
+        whole[..., where] = part[..., : inside.size]
