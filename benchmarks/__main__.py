@@ -25,6 +25,7 @@ ROWS = {
     "first_command": ("commands.measure_first", "`ketjax run` on the first study, cold and warm"),
     "scaling": ("commands.measure_scaling", "time and memory against the number of patients"),
     "stages": ("stages.measure", "where the time of a run goes"),
+    "compiler": ("compiler.measure", "flags and passes of XLA, block sizes, devices"),
 }
 """Row: the function of this package that yields its figures, and what it measures."""
 

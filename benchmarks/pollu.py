@@ -9,7 +9,7 @@ logarithmically from a tenth to ten times its value [1/min], t from 0 to 60 min.
 import functools
 import importlib.util
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -32,6 +32,7 @@ START = (
 END = 60.0
 RTOL, ATOL = 1e-5, 1e-9
 TARGET = 50.0
+LONGEST = 120.0  # a run of diffrax, or its compilation [s]
 
 
 def pollu(t: Any, y: tuple, k: tuple) -> tuple:
@@ -99,11 +100,13 @@ class Own:
 
 
 class Peer:
-    """diffrax Kvaerno3 on the same systems, batches in a thread a core."""
+    """diffrax Kvaerno3 on the same systems."""
 
     def __init__(self, dtype: str) -> None:
         """Prepare; the first call compiles."""
         import diffrax
+
+        from benchmarks.peers.diffrax_peer import solver_of
 
         controller = diffrax.PIDController(rtol=RTOL, atol=ATOL)
 
@@ -111,7 +114,7 @@ class Peer:
             k = (rate, *(jnp.asarray(value, dtype) for value in RATES[1:]))
             solution = diffrax.diffeqsolve(
                 diffrax.ODETerm(lambda t, y, _: jnp.stack(pollu(t, tuple(y), k))),
-                diffrax.Kvaerno3(),
+                solver_of("Kvaerno3"),
                 jnp.asarray(0.0, dtype),
                 jnp.asarray(END, dtype),
                 None,
@@ -128,15 +131,18 @@ class Peer:
         self.dtype, self._solve = dtype, jax.jit(jax.vmap(one))
 
     def solve(self, rates: np.ndarray, batch: int) -> np.ndarray:
-        """End values, shape (species, system)."""
-        from benchmarks.peers.diffrax_peer import in_threads
-
-        def part(begin: int) -> np.ndarray:
-            with jax.enable_x64(self.dtype == "float64"):
+        """End values, shape (species, system), one batch after the other."""
+        parts = []
+        with jax.enable_x64(self.dtype == "float64"):
+            for begin in range(0, len(rates), batch):
                 ends, _ = self._solve(jnp.asarray(rates[begin : begin + batch], self.dtype))
-                return np.asarray(ends, np.float64)
+                parts.append(np.asarray(ends, np.float64))
+        return np.concatenate(parts).T
 
-        return np.concatenate(in_threads(part, range(0, len(rates), batch))).T
+
+def peer_solver(dtype: str) -> Callable[[np.ndarray, int], np.ndarray]:
+    """What a process of a crew does: `Peer.solve` in a precision."""
+    return Peer(dtype).solve
 
 
 def error_of(found: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
@@ -148,7 +154,7 @@ def error_of(found: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
 
 def measure(quick: bool, repetitions: int) -> Iterator[Figure]:
     """Systems a second of `integrate` and of diffrax, and their ratio."""
-    count, few, batch = (2048, 8, 8) if quick else (131_072, 512 * cores(), 256)
+    count, few, batch = (2048, 8 * cores(), 8) if quick else (131_072, 512 * cores(), 256)
     rates, sample = sweep_of(count), sweep_of(few)
     exact = Own(few, "float64", 1e-9, 1e-15)
     reference = exact.solve(sample)
@@ -174,18 +180,25 @@ def measure(quick: bool, repetitions: int) -> Iterator[Figure]:
             break  # single precision does
     if importlib.util.find_spec("diffrax") is None:
         raise NotMeasured("diffrax is not installed: pip install -e .[bench]")
+    from benchmarks.peers.diffrax_peer import Crew
+
     fastest = 0.0
+    orders = [(part, batch) for part in np.split(sample, cores())]
     for dtype in ("float64", "float32"):
-        peer = Peer(dtype)
-        ends = peer.solve(sample, batch)
-        largest, middle = error_of(ends, reference)
-        seconds = seconds_of(functools.partial(peer.solve, sample, batch), repetitions)
+        with Crew(cores(), peer_solver, dtype) as crew:
+            solve = functools.partial(crew.work, orders, LONGEST)
+            try:
+                largest, middle = error_of(np.concatenate(solve(), axis=1), reference)
+                seconds = seconds_of(solve, repetitions)
+            except TimeoutError as reason:
+                yield Figure(f"POLLU diffrax {dtype}", None, "systems/s", note=str(reason))
+                continue
         figure = median_of(
             f"POLLU diffrax {dtype}",
             [few / second for second in seconds],
             "systems/s",
-            note=f"Kvaerno3, {few} systems, batches of {batch}, rtol {RTOL:g}, error at most"
-            f" {largest:.1e}, median {middle:.1e}",
+            note=f"Kvaerno3, {few} systems over the same sweep, batches of {batch}, rtol"
+            f" {RTOL:g}, error at most {largest:.1e}, median {middle:.1e}",
             details={"seconds": seconds, "error": largest},
         )
         yield figure

@@ -97,24 +97,28 @@ def test_a_command_is_killed_in_time_and_says_why_it_failed():
     assert figure.value is None and figure.note == "killed after 1 s, 2.0 GB"
 
 
-def timed(repetitions, processor):
-    details = {"processor_seconds": processor}
+def timed(repetitions, processor, devices=2):
+    details = {"processor_seconds": processor, "devices": devices}
     return median_of("setting", repetitions, "us", details=details)
 
 
 def test_the_best_setting_is_named():
     figures = {
-        "product": timed([2.0, 2.2, 2.1], 4e-6),
-        "product, again": timed([2.4, 2.3, 2.5], 5e-6),
+        "product": timed([2.0, 2.2, 2.1], 4.0e-6),
+        "product, again": timed([2.2, 2.3, 2.1], 4.8e-6),
         "one": timed([1.0, 3.0, 2.0], 6e-6),
         "two": Figure("two", None, "us", note="killed"),
         "three": timed([7.0], 3e-6),
+        "one device": timed([5.0], 2e-6, devices=1),
     }
-    verdict = compiler.verdict("model", figures)
-    assert verdict.value == pytest.approx(2.25 / 2.0) and verdict.passed is False
-    assert verdict.note.startswith("best: one, 2 us against 2.25 us")
-    assert verdict.note.endswith("by time of processors: three, 1.5 times")
-    assert compiler.verdict("model", {"one": figures["one"]}).value is None
+    clock, processors = compiler.verdicts("model", figures)
+    assert clock.value == pytest.approx(2.15 / 2.0) and clock.passed is True
+    assert clock.note.startswith("best: one,")
+    # The product's two runs differ too much for a verdict.
+    assert processors.value == pytest.approx(4.4 / 3.0) and processors.passed is None
+    assert processors.note.startswith("best: three,") and "4 to 4.8 us" in processors.note
+    [missing] = compiler.verdicts("model", {"one": figures["one"]})
+    assert missing.value is None
 
 
 def test_a_trial_measures_the_march_of_the_product():
