@@ -311,6 +311,12 @@ def _print_summary(path: Path, as_json: bool) -> None:
         if speed
         else f"{dataset.sizes['patient']:,} patients, {failed} failed\n"
     )
+    if "within_tolerance" in dataset.attrs:
+        _say(
+            f"{dataset.attrs['steps']} steps: the largest local error is within the tolerance in "
+            f"{dataset.attrs['within_tolerance']:.1%} of the patients, and at most "
+            f"{dataset.attrs['largest_solver_error']:.2g} times it"
+        )
 
 
 def _say_audit(dataset: "Dataset") -> None:

@@ -31,7 +31,7 @@ def examine() -> tuple[dict[str, Any], list[str]]:
         "usable cores": backend.usable_cores(),
         "flags added by ketjax": list(start.flags_added),
         "flags set before": list(start.flags_found),
-        "multi-output fusion": f"{backend.FUSION}=true" in flags,
+        "multi-output fusion": backend.FUSION in flags,
         "vector width [bits]": int(width[1]) if width else "default",
         "jax started first": start.late or start.started,
         "cache": start.cache_state,

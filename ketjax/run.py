@@ -9,10 +9,12 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import jax
 import numpy as np
+from xarray import Dataset
 
 import ketjax
 from ketjax import audit, backend
@@ -22,7 +24,8 @@ from ketjax.model.overrides import OVERRIDES
 from ketjax.model.parameters import leaf, rows
 from ketjax.model.readouts import READOUTS, REGIONS
 from ketjax.population import COVARIATES, SHARED_EFFECTS, Recipe, draw
-from ketjax.simulate import BLOCK, RATED, Simulation, Treatment
+from ketjax.population.population import Population
+from ketjax.simulate import BLOCK, RATED, Simulation, Solution, Treatment
 from ketjax.study import Study
 
 SHARD_BYTES = 512 * 2**20  # readouts of one shard in memory
@@ -95,22 +98,8 @@ def run(
         if progress is not None:
             progress(min(len(done) * shard, count), count)
         solving = 0.0
-        for k in missing:
-            assert simulation is not None
-            patients = np.arange(k * shard, min((k + 1) * shard, count))
-            population = draw(recipe, patients)
-            before = time.perf_counter()
-            solution = simulation.solve(population, _patients_done(progress, k * shard, study))
-            solving += time.perf_counter() - before
-            arrays = dict(solution.readouts)
-            arrays |= {path_: leaf(population.parameters, path_) for path_ in population.varying}
-            arrays["baseline_madrs"] = np.broadcast_to(
-                leaf(population.parameters, "score.baseline"), patients.shape
-            )
-            arrays |= {"status": solution.status, "solver_error": solution.error}
-            store.write_shard(path, k, arrays)
-            if progress is not None:
-                progress(int(patients[-1]) + 1, count)
+        if simulation is not None:
+            solving = _solve_shards(study, recipe, simulation, path, missing, progress)
         facts: dict[str, object] = {}
         distances: dict[str, float] = {}
         if audited:
@@ -126,6 +115,7 @@ def run(
                 "patients_per_second": round(solved / solving, 1),
                 "steps": simulation.mesh.steps,
             }
+            facts |= tolerance_kept(path)
         if not complete:
             store.finish(
                 path,
@@ -136,6 +126,78 @@ def run(
                 },
             )
     return path
+
+
+def _solve_shards(
+    study: Study,
+    recipe: Recipe,
+    simulation: Simulation,
+    path: Path,
+    missing: list[int],
+    progress: Progress | None,
+) -> float:
+    """Solve and write shards; one is written while the next is solved.
+
+    Args:
+        study: What is asked.
+        recipe: Who is drawn.
+        simulation: What happens to them.
+        path: The store.
+        missing: Numbers of the shards.
+        progress: Called with patients done and patients in all.
+
+    Returns:
+        Time spent on solving [s].
+    """
+    count, solving = study.population.patients, 0.0
+    shard = shard_length(study, count)
+    written: Future[None] | None = None
+    # However the block ends, the shard that is being written is written to its end.
+    with ThreadPoolExecutor(1, "writer") as writer:
+        for k in missing:
+            patients = np.arange(k * shard, min((k + 1) * shard, count))
+            population = draw(recipe, patients)
+            before = time.perf_counter()
+            solution = simulation.solve(population, _patients_done(progress, k * shard, study))
+            solving += time.perf_counter() - before
+            if written is not None:
+                written.result()
+            written = writer.submit(store.write_shard, path, k, arrays_of(population, solution))
+            if progress is not None:
+                progress(int(patients[-1]) + 1, count)
+        if written is not None:
+            written.result()
+    return solving
+
+
+def tolerance_kept(path: Path) -> dict[str, object]:
+    """Which tolerance the steps kept over the whole population, arms together.
+
+    Args:
+        path: A store whose shards are all written.
+
+    Returns:
+        Facts for the store: share of patients whose largest local error is within the tolerance
+        [1], and the largest of all that succeeded, over the tolerance [1].
+    """
+    errors = store.open_store(path, allow_incomplete=True)["solver_error"].max("arm")
+    found = Dataset(
+        {"within": (errors <= 1).mean(), "largest": errors.where(np.isfinite(errors)).max()}
+    ).compute()  # one pass: every chunk is read once
+    return {
+        "within_tolerance": float(found["within"]),
+        "largest_solver_error": float(found["largest"]),
+    }
+
+
+def arrays_of(population: Population, solution: Solution) -> dict[str, np.ndarray]:
+    """What is kept of some patients: the variables of `variables_of` by name."""
+    arrays = dict(solution.readouts)
+    arrays |= {name: leaf(population.parameters, name) for name in population.varying}
+    arrays["baseline_madrs"] = np.broadcast_to(
+        leaf(population.parameters, "score.baseline"), population.patient.shape
+    )
+    return arrays | {"status": solution.status, "solver_error": solution.error}
 
 
 def _patients_done(

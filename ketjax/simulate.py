@@ -234,7 +234,7 @@ class Simulation:
             values[RATED] = np.stack(
                 [_rated(score, noise, p) for score, p in zip(values["madrs"], scores, strict=True)]
             )
-        values = {name: np.ascontiguousarray(values[name]) for name in self.names}
+        values = {name: values[name] for name in self.names}
         return Solution(self.times, values, by_arm(result.status), by_arm(result.error))
 
     def _lanes(self, population: Population) -> "_Lanes":

@@ -37,7 +37,8 @@ def compile_program(function: Callable[..., Any], identity: str = "") -> Callabl
     # What is worth computing once is hoisted by hand (``structure.hoist``); the compiler would keep
     # hundreds of cheap products in memory instead, which costs more to read than to compute.
     passes = "while-loop-invariant-code-motion,while-loop-fusible-sinking"
-    if "xla_cpu_use_multi_output_fusion=true" not in os.environ.get("XLA_FLAGS", ""):
+    # XLA goes by the name of this option, whatever its value.
+    if "xla_cpu_use_multi_output_fusion" not in os.environ.get("XLA_FLAGS", ""):
         passes += ",fusion"
     options = {"xla_disable_hlo_passes": passes}
     if identity:

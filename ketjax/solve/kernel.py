@@ -30,7 +30,7 @@ from ketjax.solve.kernel_body import schedule_of, trajectories
 from ketjax.solve.kernel_program import KERNEL_FORMS, hoist_scalars
 from ketjax.solve.march import System
 from ketjax.solve.mesh import Mesh
-from ketjax.solve.solution import Result, Status
+from ketjax.solve.solution import Result, status_of
 from ketjax.solve.structure import Program, evaluate, trace
 
 Tree = Any
@@ -116,11 +116,7 @@ class Kernel:
         late = mesh.times > mesh.reached * (1.0 + 1e-12)
         if late.any():
             readouts = jax.tree.map(lambda leaf: jnp.where(late[:, None], jnp.nan, leaf), readouts)
-        status = jnp.where(jnp.isinf(error), np.int8(Status.NON_FINITE), np.int8(Status.OK))
-        over = (error > ceiling) & jnp.isfinite(error)
-        status = jnp.where(over, np.int8(Status.MAX_STEPS), status)
-        if mesh.status:
-            status = jnp.where(status == 0, np.int8(mesh.status), status)
+        status = status_of(error, ceiling, mesh.status)
         return Result(readouts, error, status, system._reduction.expand(y, jnp.zeros_like(y[0])))
 
     def lower(self, y0: tuple, parameters: Tree, *, steps: int, outputs: int) -> Any:

@@ -21,8 +21,9 @@ later call; states that this keeps at zero, and states that nothing wanted reads
 What depends on the parameters alone is computed once, before the first step.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -46,7 +47,7 @@ from ketjax.solve.lanes import (
 )
 from ketjax.solve.mesh import Mesh, build_mesh, check_times, mesh_of
 from ketjax.solve.pilot import fly
-from ketjax.solve.solution import Result, Status
+from ketjax.solve.solution import Result, status_of
 from ketjax.solve.traced import march_traced
 
 Tree = Any
@@ -176,10 +177,39 @@ class System(Equations):
         Raises:
             ValueError: a leaf that the examples promised to be zero is not.
         """
-        self._reduction.check_zeros(y0, forcing, impulses)
         leaves = jax.tree.leaves((y0, parameters, forcing, impulses))
         if any(isinstance(leaf, Tracer) for leaf in leaves):
+            self._reduction.check_zeros(y0, forcing, impulses)
             return march_traced(self, mesh, y0, parameters, forcing, impulses, limit)
+        return self.launch(mesh, y0, parameters, forcing, impulses, limit=limit)()
+
+    def launch(
+        self,
+        mesh: Mesh,
+        y0: tuple,
+        parameters: Tree,
+        forcing: Tree = None,
+        impulses: Tree = None,
+        *,
+        limit: float = np.inf,
+    ) -> Callable[[], Result]:
+        """``march`` for concrete arrays, without waiting for the devices.
+
+        Args:
+            mesh: as for ``march``, and so are the others.
+            y0: start.
+            parameters: parameters.
+            forcing: inputs.
+            impulses: impulses.
+            limit: error above which readouts are NaN.
+
+        Returns:
+            A function that waits for the result and brings it to the host.
+
+        Raises:
+            ValueError: a leaf that the examples promised to be zero is not.
+        """
+        self._reduction.check_zeros(y0, forcing, impulses)
         block = self._place(y0, parameters, forcing, impulses)
         y, dtype = block.y, block.y.dtype
         error = place(np.zeros(y.shape[-1], dtype), 0, y.shape[-1])
@@ -197,17 +227,18 @@ class System(Equations):
                 block, y, error, schedule, counts, now, ceiling
             )
             seen.append((readouts, [stop for stop, index in enumerate(indices) if index >= 0]))
+        return partial(self._collect, mesh, y, error, seen, ceiling)
+
+    def _collect(self, mesh: Mesh, y: Any, error: Any, seen: list, ceiling: float) -> Result:
+        """What has been launched, on the host."""
         courses = np.concatenate([np.asarray(readouts)[stops] for readouts, stops in seen])
         courses[mesh.times > mesh.reached * (1.0 + 1e-12)] = np.nan
         readouts = jax.tree.unflatten(
             self._readout_tree, [courses[:, column] for column in range(courses.shape[1])]
         )
         error = np.asarray(error)
-        status = np.where(error > ceiling, Status.MAX_STEPS, Status.OK)
-        status = np.where(np.isinf(error), Status.NON_FINITE, status)
-        status = np.where(status == 0, mesh.status, status).astype(np.int8)
         y = self._reduction.expand(list(np.asarray(y)), np.zeros_like(error))
-        return Result(readouts, error, status, y)
+        return Result(readouts, error, status_of(error, ceiling, mesh.status), y)
 
     def _place(self, y0: tuple, parameters: Tree, forcing: Tree, impulses: Tree) -> "_Block":
         """A block of patients on the devices, with what is computed once for each patient."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from ketjax.solve.mesh import Mesh
@@ -22,6 +23,22 @@ class Status(IntEnum):
     INPUT_INVALID = 6
     EVENT_LIMIT = 7
     EXCLUDED_BY_USER = 8
+
+
+def status_of(error: Any, ceiling: Any, pilot: int) -> Any:
+    """Status of patients from their errors.
+
+    Args:
+        error: (patient,) largest local error over the tolerance; infinite where not finite.
+        ceiling: error that is accepted.
+        pilot: status with which the mesh's pilot ended; it is that of all who did not fail.
+
+    Returns:
+        (patient,) int8, of the kind of array that ``error`` is.
+    """
+    library = np if isinstance(error, np.ndarray) else jnp
+    status = library.where(error > ceiling, np.int8(Status.MAX_STEPS), np.int8(pilot))
+    return library.where(library.isinf(error), np.int8(Status.NON_FINITE), status)
 
 
 @dataclass(frozen=True)

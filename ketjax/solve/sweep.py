@@ -5,7 +5,7 @@ compiled program whoever else is there. Patients whose local error is above the 
 together, march again on halved steps.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -60,17 +60,9 @@ def sweep(
     todo = np.arange(lanes)
     for level in range(levels + 1):
         last = level == levels
-        for begin in range(0, todo.size, block):
-            inside = todo[begin : begin + block]
-            padded = np.concatenate([inside, np.full(block - inside.size, inside[0])])
-            found = system.march(
-                mesh,
-                *take_lanes(tree, padded, axis=0),
-                *take_lanes(inputs, padded, axis=1),
-                limit=accept if last else np.inf,
-            )
-            if result is None:
-                result = _empty(found, lanes)
+        accepted = accept if last else np.inf
+        for found, inside in _march_blocks(system, mesh, tree, inputs, todo, block, accepted):
+            result = _empty(found, lanes) if result is None else result
             _store(result, found, inside)
             if progress is not None and level == 0:
                 progress(inside.size)
@@ -81,6 +73,39 @@ def sweep(
         mesh = mesh.halve()
     assert result is not None
     return result
+
+
+def _march_blocks(
+    system: System,
+    mesh: Mesh,
+    tree: tuple,
+    inputs: tuple,
+    todo: np.ndarray,
+    block: int,
+    limit: float,
+) -> Iterator[tuple[Result, np.ndarray]]:
+    """March the patients of ``todo`` block by block: results, and which patients they are.
+
+    A GPU marches one block while the host takes in the one before. A CPU would march both at once,
+    and neither would find its numbers in the cache.
+    """
+    ahead = 0 if jax.default_backend() == "cpu" else 1
+    waiting: list[tuple[Callable[[], Result], np.ndarray]] = []
+    for begin in range(0, todo.size, block):
+        inside = todo[begin : begin + block]
+        padded = np.concatenate([inside, np.full(block - inside.size, inside[0])])
+        collect = system.launch(
+            mesh,
+            *take_lanes(tree, padded, axis=0),
+            *take_lanes(inputs, padded, axis=1),
+            limit=limit,
+        )
+        waiting.append((collect, inside))
+        while len(waiting) > ahead:
+            collect, inside = waiting.pop(0)
+            yield collect(), inside
+    for collect, inside in waiting:
+        yield collect(), inside
 
 
 def _empty(like: Result, lanes: int) -> Result:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ketjax.solve.equations import Equations
 from ketjax.solve.mesh import Mesh
-from ketjax.solve.solution import Result, Status
+from ketjax.solve.solution import Result, status_of
 
 Tree = Any
 
@@ -82,8 +82,6 @@ def march_traced(
     )
     late = mesh.times > mesh.reached * (1.0 + 1e-12)
     readouts = [jnp.where(late[:, None], jnp.nan, column) for column in readouts]
-    status = jnp.where(error > ceiling, jnp.int8(Status.MAX_STEPS), jnp.int8(Status.OK))
-    status = jnp.where(jnp.isinf(error), jnp.int8(Status.NON_FINITE), status)
-    status = jnp.where(status == 0, jnp.int8(mesh.status), status)
+    status = status_of(error, ceiling, mesh.status)
     readouts = jax.tree.unflatten(equations._readout_tree, list(readouts))
     return Result(readouts, error, status, equations._reduction.expand(y, jnp.zeros_like(y[0])))
