@@ -89,6 +89,33 @@ def test_dataset(store: Path, study: Study) -> None:
     assert verify(store) == []
 
 
+def test_tolerance_that_the_steps_kept_is_told(store: Path) -> None:
+    dataset = ketjax.open_store(store)
+    worst = dataset["solver_error"].max("arm").to_numpy()
+    assert dataset.attrs["within_tolerance"] == pytest.approx(np.mean(worst <= 1))
+    assert dataset.attrs["largest_solver_error"] == pytest.approx(worst.max())
+    assert 0 < dataset.attrs["largest_solver_error"] <= simulate.ACCEPT
+
+
+def test_shard_that_cannot_be_written_ends_the_run(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, path = corridor.store.write_shard, tmp_path / "full.zarr"
+
+    def fail_at_the_second(place: Path, index: int, arrays: dict) -> None:
+        if index == 1:
+            raise OSError("no space left on device")
+        write(place, index, arrays)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(corridor.store, "write_shard", fail_at_the_second)
+        with pytest.raises(OSError, match="no space"):
+            corridor.run(study, path)
+    assert corridor.store.finished_shards(path, study.digest()) == {0}
+    corridor.run(study, path, resume=True)
+    assert verify(path) == []
+
+
 def test_provenance_makes_the_run_again(store: Path, tmp_path: Path) -> None:
     provenance = json.loads(ketjax.open_store(store).attrs["ketjax_provenance"])
     again = corridor.run(Study.parse(provenance["study"]), tmp_path / "again.zarr")

@@ -92,6 +92,15 @@ def test_bits_do_not_depend_on_the_block_or_the_devices(system, mesh):
         np.testing.assert_array_equal(other.error, results[0].error)
 
 
+def test_bits_do_not_depend_on_blocks_launched_ahead(system, mesh, monkeypatch):
+    arguments = (START, population(lanes=300), FORCING, DOSES)
+    one_by_one = sweep(system, mesh, *arguments, block=BLOCK, limit=10.0)
+    monkeypatch.setattr("ketjax.solve.sweep.jax.default_backend", lambda: "another")
+    ahead = sweep(system, mesh, *arguments, block=BLOCK, limit=10.0)
+    np.testing.assert_array_equal(states(ahead), states(one_by_one))
+    np.testing.assert_array_equal(ahead.error, one_by_one.error)
+
+
 def test_failed_lane_is_masked_and_leaves_the_others_alone(system, mesh):
     parameters = population()
     healthy = system.march(mesh, START, parameters, FORCING, DOSES)
