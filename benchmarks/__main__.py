@@ -5,6 +5,7 @@ import importlib
 import sys
 import traceback
 from pathlib import Path
+from typing import Any
 
 import ketjax  # noqa: F401 - chooses the settings of XLA before jax starts
 from benchmarks.record import ROOT, Figure, NotMeasured, machine, table, write
@@ -24,10 +25,18 @@ ROWS = {
     ),
     "first_command": ("commands.measure_first", "`ketjax run` on the first study, cold and warm"),
     "scaling": ("commands.measure_scaling", "time and memory against the number of patients"),
+    "work_precision": (
+        "work_precision.measure",
+        "methods and a rival at equal error",
+    ),
     "stages": ("stages.measure", "where the time of a run goes"),
     "compiler": ("compiler.measure", "flags and passes of XLA, block sizes, devices"),
 }
 """Row: the function of this package that yields its figures, and what it measures."""
+
+
+DRAWN = ("scaling", "work_precision")
+"""Rows that draw a figure."""
 
 
 def main() -> int:
@@ -56,7 +65,9 @@ def main() -> int:
         try:
             module, _, function = ROWS[name][0].rpartition(".")
             measure = getattr(importlib.import_module(f"benchmarks.{module}"), function)
-            extra = {"large": options.large, "folder": folder} if name == "scaling" else {}
+            extra: dict[str, Any] = {"folder": folder} if name in DRAWN else {}
+            if name == "scaling":
+                extra["large"] = options.large
             for figure in measure(options.quick, repetitions, **extra):
                 figures.append(figure)
                 print(table([figure]).splitlines()[1], flush=True)

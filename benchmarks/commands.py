@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,18 +14,22 @@ from typing import Any
 from benchmarks.record import ROOT, Figure, NotMeasured, cores, median_of
 
 STUDY = ROOT / "studies" / "s01_single_infusion.toml"
+SCALING = ROOT / "benchmarks" / "scaling.toml"
 COLD, WARM = 40.0, 8.0  # most seconds of the first command
+FLAT = 1.1  # most time of a patient over the least, over sizes of population
+MEMORY = 4.0 * 2**30 / 1e9  # most resident memory [GB]
 
 
 def ketjax_run(
-    patients: int, folder: Path, cache: Path | None = None
+    patients: int, folder: Path, cache: Path | None = None, study: Path = STUDY
 ) -> tuple[float, float, dict[str, Any]]:
-    """`ketjax run` on the first study in a process of its own.
+    """`ketjax run` in a process of its own.
 
     Args:
         patients: Number of patients.
         folder: Where the store goes.
         cache: Folder of compiled programs; the user's own if None.
+        study: What is run.
 
     Returns:
         Wall time [s], peak resident memory [GB], attributes of the store.
@@ -33,7 +38,7 @@ def ketjax_run(
         NotMeasured: The command failed.
     """
     store = folder / f"{patients}.zarr"
-    command = [sys.executable, "-m", "ketjax", "run", str(STUDY), "--patients", str(patients)]
+    command = [sys.executable, "-m", "ketjax", "run", str(study), "--patients", str(patients)]
     command += ["--out", str(store), "--overwrite"]
     surroundings = dict(os.environ)
     if cache is not None:
@@ -106,14 +111,25 @@ def measure_scaling(
     each, memory = [], []
     with tempfile.TemporaryDirectory() as name:
         for patients in sizes:
-            seconds, peak, provenance = ketjax_run(patients, Path(name))
+            seconds, peak, provenance = ketjax_run(patients, Path(name), study=SCALING)
+            shutil.rmtree(Path(name) / f"{patients}.zarr")
             done.append(patients)
             each.append(1e3 * provenance["solving_seconds"] / patients)
             memory.append(peak)
             details = {"wall_seconds": seconds, "provenance": provenance}
             note = f"solver, three arms, {cores()} cores; {seconds:.0f} s in all"
             yield Figure(f"{patients} patients", each[-1], "ms/patient", note=note, details=details)
-            yield Figure(f"{patients} patients, peak memory", peak, "GB")
+            yield Figure(
+                f"{patients} patients, peak memory",
+                peak,
+                "GB",
+                None if quick else MEMORY,
+                most=True,
+            )
+    yield Figure(
+        "time of a patient, most over least", max(each) / min(each), "times",
+        None if quick else FLAT, most=True, note=f"{sizes[0]} to {sizes[-1]} patients",
+    )  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     draw_scaling(done, each, memory, folder / "scaling.png")
 

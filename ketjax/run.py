@@ -29,7 +29,7 @@ from ketjax.simulate import BLOCK, RATED, Simulation, Solution, Treatment
 from ketjax.study import Study
 
 SHARD_BYTES = 512 * 2**20  # readouts of one shard in memory
-SHARD_BLOCKS = 16  # at most, so that progress shows and an interrupt costs little
+SHARD_BLOCKS = 64  # at most, so that an interrupt costs little; few would march many again apart
 Progress = Callable[[int, int], None]
 
 

@@ -11,7 +11,7 @@ import dataclasses
 import functools
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from ctypes import c_long
 from typing import Any
@@ -22,8 +22,10 @@ import numpy as np
 from benchmarks.course import Course, Sample, course, own_rate
 from benchmarks.peers.emit_c import Code, Dialect, aligned, compile_c, emit, pointer, widest
 from benchmarks.record import Figure, cores, median_of, seconds_of
+from ketjax.population import draw
 from ketjax.solve import System
 from ketjax.solve.structure import trace
+from ketjax.solve.sweep import sweep
 
 OPTIONS = ("-O2", "-march=native", "-ffast-math", "-lmvec", "-lm")
 TARGET = 0.5
@@ -197,6 +199,22 @@ def disagreement(bound: Bound, states: np.ndarray) -> tuple[float, float]:
     return float(relative.max()), float(np.median(relative))
 
 
+def _first_march(problem: Course) -> Callable[[], object]:
+    """Every patient of the course over the mesh once, with its readouts."""
+    simulation = problem.simulation
+    with jax.enable_x64(True):
+        lanes = simulation._lanes(draw(problem.recipe, np.arange(problem.patients)))
+
+    def march() -> object:
+        with jax.enable_x64(True):
+            return sweep(
+                simulation.system, simulation.mesh, lanes.y0, lanes.parameters, lanes.forcing,
+                lanes.impulses, block=simulation._block, limit=np.inf, levels=0,
+            )  # fmt: skip
+
+    return march
+
+
 def measure(quick: bool, repetitions: int) -> Iterator[Figure]:
     """Patients a second of the bound, our share of it, and the arithmetic of a step."""
     problem = course(quick)
@@ -225,6 +243,11 @@ def measure(quick: bool, repetitions: int) -> Iterator[Figure]:
     ours = own_rate(quick, repetitions)
     assert rate.value is not None and ours.value is not None
     yield Figure("share of the bound in C", ours.value / rate.value, "of it", TARGET)
+    alone = statistics.median(seconds_of(_first_march(problem), repetitions))
+    yield Figure(
+        "share of the bound in C, march alone", patients / alone / rate.value, "of it",
+        note="the same steps; without drawing patients and marching the difficult ones again",
+    )  # fmt: skip
     kinds = ", ".join(f"{number} {kind}" for kind, number in code.counts.most_common(6))
     yield Figure(
         "operations of a patient's step",
