@@ -163,7 +163,7 @@ class Point:
     error: float
     largest: float
     end: float
-    above: float = 0.0
+    above: float
 
 
 def measure(quick: bool, repetitions: int, *, folder: Path) -> Iterator[Figure]:
@@ -266,6 +266,7 @@ def draw_diagram(lines: dict[str, list[Point]], path: Path) -> None:
     """Error against work, one line a method and share; the rival's with the states at the end."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Drawing
+    from matplotlib.ticker import FixedLocator, NullLocator
 
     drawing = Drawing(figsize=(9.5, 4.2), layout="constrained")
     FigureCanvasAgg(drawing)
@@ -282,6 +283,9 @@ def draw_diagram(lines: dict[str, list[Point]], path: Path) -> None:
     for axes, title in ((left, "Readouts at all times"), (right, "States at the end")):
         axes.set_title(title, loc="left", fontsize=10)
         axes.set_xlabel("work [million operations a patient]")
+        axes.xaxis.set_major_locator(FixedLocator([5, 10, 20, 50]))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.grid(True, which="major", color="0.92")
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=8)

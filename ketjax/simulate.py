@@ -29,11 +29,11 @@ from ketjax.regimen import RESOLUTION, Regimen, merge_times
 from ketjax.schedule import Amounts, Forcing, doses, edges_of, forcing_of, impulses_of, inputs_of
 from ketjax.solve import RODAS4, RODAS5P, Method, System
 from ketjax.solve.devices import block_of
+from ketjax.solve.integrate import BLOCK
 from ketjax.solve.keeping import source_of
 from ketjax.solve.solution import Result
 from ketjax.solve.sweep import sweep
 
-BLOCK = 896  # patients marched together on each device; less and more were slower
 PILOT = 768  # patients of the pilot, shared by all arms
 SERVE = 0.98  # share of pilot patients that each step of the mesh serves
 LIMIT = 2.0  # local error over tolerance above which a patient marches again on finer steps
