@@ -106,7 +106,7 @@ def measure_scaling(
     Each size runs once: a run is many blocks, and the time of a patient is their mean.
     """
     del repetitions
-    sizes = [64, 256] if quick else [10_000, 100_000, *([1_000_000, 10_000_000] if large else [])]
+    sizes = [64, 256] if quick else [10_000, 100_000, 1_000_000, *([10_000_000] if large else [])]
     done: list[int] = []
     each, memory = [], []
     with tempfile.TemporaryDirectory() as name:

@@ -15,6 +15,7 @@ import hashlib
 import io
 import os
 import pickle
+import platform
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
@@ -209,4 +210,17 @@ def _surroundings() -> tuple[str, ...]:
         np.__version__,
         os.environ.get("XLA_FLAGS", ""),
         f"{jax.default_backend()} {jax.device_count()} {wide}",
+        _processor(),
+    )
+
+
+@functools.cache
+def _processor() -> str:
+    """What the processor is and can do: the folder may be shared by machines of several kinds."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").partition("\n\n")[0].splitlines()
+    except OSError:
+        return f"{platform.machine()} {platform.processor()}"
+    return "\n".join(
+        line for line in lines if line.startswith(("model", "flags", "Features", "CPU"))
     )

@@ -128,14 +128,17 @@ class System(Equations):
             name = keeping.digest(
                 "mesh", self._identity, grid, cuts, *inputs, serve, pilot, block, max_steps
             )
-            if (kept := keeping.read_arrays(name)) is not None:
-                return mesh_of(kept)
         chosen = sample_lanes(patients(y0, parameters), pilot, (y0, parameters))
         lanes = pad_lanes(chosen, block)
         y0, parameters = (take_lanes(tree, lanes, axis=0) for tree in (y0, parameters))
         forcing, impulses = (take_lanes(tree, lanes, axis=1) for tree in (forcing, impulses))
         placed = self._place(y0, parameters, forcing, impulses)
         zero = place(np.zeros(lanes.size, placed.y.dtype), 0, lanes.size)
+        if name and (kept := keeping.read_arrays(name)) is not None:
+            # No step: the program is made ready, as it is after a pilot.
+            nothing = (np.zeros(0), np.zeros(0), np.zeros(0), np.zeros(0))
+            self._advance_block(placed, placed.y, zero, nothing, [], [], np.inf)
+            return mesh_of(kept)
 
         def trial(t: float, h: float, y: Any, segment: int) -> tuple[Any, np.ndarray]:
             one = (np.array([t]), np.array([h]), np.array([segment]), np.array([False]))
