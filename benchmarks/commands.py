@@ -16,6 +16,16 @@ from benchmarks.record import ROOT, Figure, NotMeasured, cores, median_of
 STUDY = ROOT / "studies" / "s01_single_infusion.toml"
 SCALING = ROOT / "benchmarks" / "scaling.toml"
 COLD, WARM = 40.0, 8.0  # most seconds of the first command
+# Linux counts the memory of the process that starts a command as the command's own: a small process
+# stands between, and says what the command took.
+LAUNCHER = """
+import os, subprocess, sys
+process = subprocess.Popen(sys.argv[2:])
+_, status, usage = os.wait4(process.pid, 0)
+with open(sys.argv[1], "w") as file:
+    file.write(str(usage.ru_maxrss))
+sys.exit(1 if status else 0)
+"""
 FLAT = 1.1  # most time of a patient over the least, over sizes of population
 MEMORY = 4.0 * 2**30 / 1e9  # most resident memory [GB]
 
@@ -43,21 +53,21 @@ def ketjax_run(
     surroundings = dict(os.environ)
     if cache is not None:
         surroundings["JAX_COMPILATION_CACHE_DIR"] = str(cache)
+    memory = folder / "memory"
+    launched = [sys.executable, "-S", "-c", LAUNCHER, str(memory), *command]
     with tempfile.TemporaryFile() as messages:
         before = time.perf_counter()
-        process = subprocess.Popen(
-            command, cwd=folder, env=surroundings, stdout=messages, stderr=messages
+        process = subprocess.run(
+            launched, cwd=folder, env=surroundings, stdout=messages, stderr=messages
         )
-        _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - before
-        process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             messages.seek(0)
             tail = messages.read().decode(errors="replace").strip()[-300:]
             raise NotMeasured(f"ketjax run ended with {process.returncode}: {tail}")
     # Linux counts in KiB, macOS in bytes.
     unit = 1.0 if sys.platform == "darwin" else 1024.0
-    return seconds, usage.ru_maxrss * unit / 1e9, _provenance(store)
+    return seconds, int(memory.read_text()) * unit / 1e9, _provenance(store)
 
 
 def _provenance(store: Path) -> dict[str, Any]:

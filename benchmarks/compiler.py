@@ -155,7 +155,7 @@ def figure_of(setting: Setting, order: Order, longest: float) -> Figure:
         f"{1e6 * found['processor_seconds']:.3g} us of processors; compiled in"
         f" {found['compiling_seconds']:.1f} s: {found['fusions']} fusions,"
         f" {found['others']} others, {found['temporary_bytes'] / 1e6:.1f} MB temporary;"
-        f" {order.lanes} patients, {found['devices']} devices, peak {peak:.1f} GB"
+        f" {order.lanes} patients, {found['devices']} devices, peak at most {peak:.1f} GB"
     )
     found |= {"peak_gigabytes": peak, "flags": setting.flags, "enabled": setting.enabled}
     each = [1e6 * second for second in found["seconds"]]
@@ -171,7 +171,8 @@ def run(command: list[str], environment: dict[str, str], longest: float) -> tupl
         longest: Most seconds.
 
     Returns:
-        Why it has no result, empty if it ended well; its peak resident memory [GB].
+        Why it has no result, empty if it ended well; an upper bound of its peak resident
+        memory [GB]: on Linux no less than that of this process.
     """
     with tempfile.TemporaryFile() as messages:
         process = subprocess.Popen(
