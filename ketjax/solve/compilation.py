@@ -34,8 +34,8 @@ def compile_program(function: Callable[..., Any], identity: str = "") -> Callabl
     plain = jax.jit(function)
     if jax.default_backend() != "cpu":
         return plain
-    # What is worth computing once is hoisted by hand (``structure.hoist``); the compiler would keep
-    # hundreds of cheap products in memory instead, which costs more to read than to compute.
+    # What is worth computing once is hoisted by hand (``structure.hoist``), so these passes are not
+    # needed; with them the march takes as long (``python -m benchmarks --only compiler``).
     passes = "while-loop-invariant-code-motion,while-loop-fusible-sinking"
     # XLA goes by the name of this option, whatever its value.
     if "xla_cpu_use_multi_output_fusion" not in os.environ.get("XLA_FLAGS", ""):

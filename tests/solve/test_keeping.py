@@ -11,10 +11,10 @@ TIMES = (0.0, 0.5, 2.0)
 
 @pytest.fixture
 def folder(tmp_path):
-    before = jax.config.jax_compilation_cache_dir
+    before = keeping.folder()
     jax.config.update("jax_compilation_cache_dir", str(tmp_path))
     yield tmp_path
-    jax.config.update("jax_compilation_cache_dir", before)
+    jax.config.update("jax_compilation_cache_dir", before and str(before))
 
 
 class Decay:
