@@ -178,7 +178,7 @@ def tolerance_kept(path: Path) -> dict[str, object]:
 
     Returns:
         Facts for the store: share of patients whose largest local error is within the tolerance
-        [1], and the largest of all that succeeded, over the tolerance [1].
+        [1], and the largest finite one, over the tolerance [1].
     """
     errors = store.open_store(path, allow_incomplete=True)["solver_error"].max("arm")
     found = Dataset(

@@ -19,8 +19,9 @@ BLOCK = 944
 """Patients marched together on each device of a CPU, so that a step fits its caches.
 
 An array is then an odd number of cache lines long, and arrays side by side spread over all sets of
-the cache: with 1024, which puts all into the same sets, 20 states take one and a half times as
-long."""
+the cache. With 1024 all fall into the same sets, and the march of the whole model takes 1.4 times
+as long (``python -m benchmarks --only compiler``).
+"""
 
 REFINE_LIMIT = 10.0
 """Local error over the tolerance above which a patient marches again on halved steps."""
