@@ -21,6 +21,10 @@ from pathlib import Path
 # minutes of compilation and a multiple of the run time.
 FUSION = "xla_cpu_use_multi_output_fusion"
 EXTRA = "--xla_backend_extra_options"
+# Loops that carry no more bytes than this become one kernel. The threshold of newer compilers takes
+# in the loop over time, whose kernel takes the better part of a minute to compile.
+SMALL_LOOP = "xla_cpu_small_while_loop_byte_threshold"
+SMALL_LOOP_BYTES = 1024
 # Sixteen numbers of 32 bits at a time where the processor can: the default is eight.
 WIDTH = "--xla_cpu_prefer_vector_width"
 DEVICES = "--xla_force_host_platform_device_count"
@@ -110,6 +114,8 @@ def missing_flags(text: str, features: str) -> tuple[str, ...]:
     wanted = []
     if FUSION not in text:
         wanted.append(f"{EXTRA}={FUSION}=true")
+    if SMALL_LOOP not in text:
+        wanted.append(f"{EXTRA}={SMALL_LOOP}={SMALL_LOOP_BYTES}")
     if WIDTH not in text and "avx512f" in features.split():
         wanted.append(f"{WIDTH}=512")
     return tuple(wanted)

@@ -11,6 +11,7 @@ import pytest
 from ketjax import backend
 
 OURS = "--xla_backend_extra_options=xla_cpu_use_multi_output_fusion=true"
+SMALL = "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=1024"
 WIDE = "--xla_cpu_prefer_vector_width=512"
 OTHERS = "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=77"
 NARROW = "--xla_cpu_prefer_vector_width=128"
@@ -35,10 +36,11 @@ def fresh(script: str, cache: Path, **settings: str) -> subprocess.CompletedProc
 @pytest.mark.parametrize(
     ("text", "features", "added"),
     [
-        ("", "fpu avx2 avx512f", (OURS, WIDE)),
-        ("", "fpu avx2", (OURS,)),
+        ("", "fpu avx2 avx512f", (OURS, SMALL, WIDE)),
+        ("", "fpu avx2", (OURS, SMALL)),
         (OTHERS, "avx512f", (OURS, WIDE)),
-        (f"{REFUSED} {NARROW}", "avx512f", ()),
+        (f"{REFUSED} {NARROW}", "avx512f", (SMALL,)),
+        (f"{REFUSED} {OTHERS} {NARROW}", "avx512f", ()),
         ("/etc/flags_of_xla", "avx512f", ()),
     ],
 )
