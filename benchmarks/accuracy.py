@@ -14,7 +14,7 @@ import numpy as np
 
 from ketjax.model.readouts import READOUTS
 from ketjax.population import draw
-from ketjax.run import recipe_of, simulation_of
+from ketjax.preparation import recipe_of, simulation_of
 from ketjax.study import Study
 
 FIRST = Path(__file__).parents[1] / "studies" / "s01_single_infusion.toml"

@@ -22,7 +22,7 @@ from ketjax.model import readouts
 from ketjax.model.states import rows as state_rows
 from ketjax.population import Recipe, draw
 from ketjax.population.population import take
-from ketjax.run import recipe_of, simulation_of
+from ketjax.preparation import recipe_of, simulation_of
 from ketjax.simulate import Simulation
 from ketjax.solve import System
 from ketjax.study import Study

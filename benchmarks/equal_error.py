@@ -20,7 +20,7 @@ import numpy as np
 from benchmarks.course import Sample, course, error_of, own_rate
 from benchmarks.peers.cvode import Cvode
 from benchmarks.record import Figure, NotMeasured, cores, median_of, seconds_of
-from ketjax.run import simulation_of
+from ketjax.preparation import simulation_of
 from ketjax.study import Study
 
 NEAR = 0.6  # an error between this share of the aim and the aim is near enough

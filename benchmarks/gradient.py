@@ -17,7 +17,7 @@ from benchmarks.record import ROOT, Figure, median_of, seconds_of
 from ketjax.model import readouts
 from ketjax.model.parameters import leaf, replace
 from ketjax.population import draw
-from ketjax.run import recipe_of, simulation_of
+from ketjax.preparation import recipe_of, simulation_of
 from ketjax.study import Study
 
 ARM = "ketamine"

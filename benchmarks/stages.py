@@ -15,7 +15,7 @@ from ketjax.model.parameters import leaf
 from ketjax.model.readouts import REGIONS
 from ketjax.population import draw
 from ketjax.population.population import take
-from ketjax.run import recipe_of, simulation_of, variables_of
+from ketjax.preparation import recipe_of, simulation_of, variables_of
 from ketjax.simulate import LIMIT
 from ketjax.solve.sweep import sweep
 from ketjax.study import Study

@@ -22,7 +22,7 @@ from ketjax.model import readouts
 from ketjax.model.states import rows as state_rows
 from ketjax.population import draw
 from ketjax.population.population import Population
-from ketjax.run import recipe_of, simulation_of
+from ketjax.preparation import recipe_of, simulation_of
 from ketjax.simulate import Simulation
 from ketjax.solve import RODAS3, RODAS4, RODAS5P, ROS4, Mesh, Method, System
 from ketjax.solve.mesh import anchors_of

@@ -5,31 +5,31 @@ marched through every arm, written and entered in the journal before the next be
 audit of single precision, where it is asked for.
 """
 
-import os
-import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
-import jax
 import numpy as np
 from xarray import Dataset
 
-import ketjax
 from ketjax import audit, backend
 from ketjax import dataset as store
-from ketjax.errors import Problem, StudyError
-from ketjax.model.overrides import OVERRIDES
-from ketjax.model.parameters import leaf, rows
-from ketjax.model.readouts import READOUTS, REGIONS
-from ketjax.population import COVARIATES, SHARED_EFFECTS, Recipe, draw
+from ketjax.model.parameters import leaf
+from ketjax.population import Recipe, draw
 from ketjax.population.population import Population
-from ketjax.simulate import BLOCK, RATED, Simulation, Solution, Treatment
+from ketjax.preparation import (
+    check_arms,
+    check_recipe,
+    create,
+    recipe_of,
+    shard_length,
+    simulation_of,
+)
+from ketjax.simulate import Simulation, Solution
 from ketjax.study import Study
 
-SHARD_BYTES = 512 * 2**20  # readouts of one shard in memory
-SHARD_BLOCKS = 64  # at most, so that an interrupt costs little; few would march many again apart
 Progress = Callable[[int, int], None]
 
 
@@ -64,67 +64,54 @@ def run(
     recipe = recipe_of(study)
     check_recipe(recipe)
     check_arms(study)
-    variables = list(variables_of(study, recipe))
     shard = shard_length(study, count)
-    if not resume:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        store.create(
-            path,
-            variables,
-            store.Coordinates(
-                arms=tuple(study.arms), regions=REGIONS, times=study.times, patients=count
-            ),
-            shard=shard,
-            digest=study.digest(),
-            attributes={
-                "title": study.question,
-                "study": study.name,
-                "seed": study.population.seed,
-                "species": study.population.species,
-                "ketjax_version": ketjax.__version__,
-                "source": f"ketjax {ketjax.__version__}",
-                "comment": "research model, not for clinical use",
-            },
-            provenance=provenance_of(study),
-            overwrite=overwrite,
-        )
-    with store.lock(path):
-        done = store.finished_shards(path, study.digest())
-        missing = [k for k in range(store.shards(path)) if k not in done]
-        complete = not missing and store.read_attributes(path).get("complete")
-        audited = not complete and audit.wanted(study)
-        simulation = simulation_of(study, recipe) if missing or audited else None
+    with ExitStack() as held:
+        done: set[int] = set()
+        if resume:
+            held.enter_context(store.lock(path))
+            done = store.finished_shards(path, study.digest())
+            missing = [k for k in range(store.shards(path)) if k not in done]
+            if not missing and store.read_attributes(path).get("complete"):
+                return path
+            simulation = simulation_of(study, recipe)
+        else:
+            store.check_place(path, overwrite=overwrite)  # now: compilation may take a while
+
+            def claim() -> None:
+                create(study, recipe, path, overwrite=overwrite)
+                held.enter_context(store.lock(path))
+
+            # The template is written while the program is read or compiled.
+            with ThreadPoolExecutor(1, "template") as beside:
+                claimed = beside.submit(claim)
+                simulation = simulation_of(study, recipe)
+                claimed.result()
+            missing = list(range(store.shards(path)))
         compiled = time.perf_counter()
         if progress is not None:
             progress(min(len(done) * shard, count), count)
-        solving = 0.0
-        if simulation is not None:
-            solving = _solve_shards(study, recipe, simulation, path, missing, progress)
-        facts: dict[str, object] = {}
+        solving = _solve_shards(study, recipe, simulation, path, missing, progress)
+        facts: dict[str, object] = {"steps": simulation.mesh.steps}
         distances: dict[str, float] = {}
-        if audited:
-            assert simulation is not None
-            facts, distances = audit_of(study, recipe, simulation)
+        if audit.wanted(study):
+            found, distances = audit_of(study, recipe, simulation)
+            facts |= found
         if missing:
-            assert simulation is not None
             solved = sum(min((k + 1) * shard, count) - k * shard for k in missing)
             facts |= {
                 "seconds": round(time.perf_counter() - began, 3),
                 "compiling_seconds": round(compiled - began, 3),
                 "solving_seconds": round(solving, 3),
                 "patients_per_second": round(solved / solving, 1),
-                "steps": simulation.mesh.steps,
             }
-            facts |= tolerance_kept(path)
-        if not complete:
-            store.finish(
-                path,
-                facts,
-                {
-                    name: {"float64_disagreement": size, "scale": audit.scale_of(name)}
-                    for name, size in distances.items()
-                },
-            )
+        store.finish(
+            path,
+            facts | tolerance_kept(path),
+            {
+                name: {"float64_disagreement": size, "scale": audit.scale_of(name)}
+                for name, size in distances.items()
+            },
+        )
     return path
 
 
@@ -178,16 +165,16 @@ def tolerance_kept(path: Path) -> dict[str, object]:
 
     Returns:
         Facts for the store: share of patients whose largest local error is within the tolerance
-        [1], and the largest finite one, over the tolerance [1].
+        [1], and the largest finite one, if there is one, over the tolerance [1].
     """
-    errors = store.open_store(path, allow_incomplete=True)["solver_error"].max("arm")
-    found = Dataset(
-        {"within": (errors <= 1).mean(), "largest": errors.where(np.isfinite(errors)).max()}
-    ).compute()  # one pass: every chunk is read once
-    return {
-        "within_tolerance": float(found["within"]),
-        "largest_solver_error": float(found["largest"]),
-    }
+    within, largest, patients = 0, -np.inf, 0
+    for errors in store.read_shards(path, "solver_error"):
+        worst = errors.max(axis=0)
+        within += int((worst <= 1).sum())
+        largest = max(largest, worst[np.isfinite(worst)].max(initial=-np.inf))
+        patients += worst.size
+    facts: dict[str, object] = {"within_tolerance": within / patients}
+    return facts | ({"largest_solver_error": float(largest)} if np.isfinite(largest) else {})
 
 
 def arrays_of(population: Population, solution: Solution) -> dict[str, np.ndarray]:
@@ -244,153 +231,6 @@ def audit_of(
     return facts, audit.distances(*pair)
 
 
-def recipe_of(study: Study) -> Recipe:
-    """Who is drawn."""
-    p = study.population
-    return Recipe(p.seed, p.design, p.species, p.typical, p.entry, p.correlations, study.parameters)
-
-
-def check_recipe(recipe: Recipe) -> None:
-    """Draw one patient, so that limits and correlations that cannot hold are found at once.
-
-    Raises:
-        StudyError: Nobody can be drawn.
-    """
-    varying = recipe.laws()
-    problems = [
-        Problem(
-            f"population.entry.{name}",
-            "this does not vary here",
-            allowed="covariates that the species varies",
-            code="fixed",
-        )
-        for name in recipe.entry
-        if not recipe.typical and COVARIATES[name] not in varying
-    ]
-    problems += [
-        Problem(
-            f"population.correlations.{pair!r}",
-            f"{path} has no random effect of its own here",
-            allowed="two parameters that vary",
-            code="fixed",
-        )
-        for pair in recipe.correlations
-        for path in pair.split(" ~ ")
-        if not recipe.typical and (path not in varying or path in SHARED_EFFECTS)
-    ]
-    if problems:
-        raise StudyError(problems)
-    try:
-        draw(recipe, [0])
-    except ValueError as error:
-        raise StudyError(
-            [
-                Problem(
-                    "population",
-                    str(error),
-                    allowed="limits that leave somebody, correlations that can hold together",
-                    hint="widen [population.entry] or lower [population.correlations]",
-                    code="nobody",
-                )
-            ]
-        ) from None
-
-
-def check_arms(study: Study) -> None:
-    """All arms hold the same patients with the same baseline.
-
-    Raises:
-        StudyError: An arm sets the baseline score.
-    """
-    problems = [
-        Problem(
-            f"arms.{name}.parameters.score.baseline",
-            "an arm cannot change the baseline: change is measured from it",
-            hint="set it in [parameters] for all arms",
-            code="baseline",
-        )
-        for name, arm in study.arms.items()
-        if "score.baseline" in arm.parameters
-    ]
-    if problems:
-        raise StudyError(problems)
-
-
-def simulation_of(study: Study, recipe: Recipe) -> Simulation:
-    """What happens to them, compiled."""
-    treatments = {
-        name: Treatment(
-            arm.regimen,
-            arm.expectancy,
-            {**OVERRIDES.get(arm.interaction, {}), **arm.parameters},
-        )
-        for name, arm in study.arms.items()
-    }
-    return Simulation(
-        recipe,
-        treatments,
-        study.times,
-        names=study.readouts,
-        rtol=study.solver.rtol,
-        dtype=study.solver.dtype,
-    )
-
-
-def variables_of(study: Study, recipe: Recipe) -> Iterator[store.Variable]:
-    """What is kept: readouts, the drawn parameters, the baseline score and the solver's word."""
-    dtype = study.solver.dtype
-    for name in study.readouts:
-        row = READOUTS[name if name != RATED else "madrs"]
-        meaning = row.meaning if name != RATED else "depression score as rated, MADRS"
-        yield store.readout(name, row.unit, meaning, regional=row.regional, dtype=dtype)
-    table = {row.path: row for row in rows()}
-    for path in recipe.laws():
-        yield store.trait(path, table[path].unit, table[path].meaning, dtype="float64")
-    yield store.trait("baseline_madrs", "points", "MADRS before treatment", dtype="float64")
-    yield store.STATUS
-    yield store.SOLVER_ERROR
-
-
-def shard_length(study: Study, count: int) -> int:
-    """Patients in a shard: whole blocks whose readouts stay below `SHARD_BYTES`."""
-    itemsize = np.dtype(study.solver.dtype).itemsize
-    columns = sum(
-        len(REGIONS) if name != RATED and READOUTS[name].regional else 1 for name in study.readouts
-    )
-    patient = columns * len(study.times) * len(study.arms) * itemsize
-    length = BLOCK
-    longest = min(count, SHARD_BLOCKS * BLOCK)
-    while length * 2 * patient <= SHARD_BYTES and length < longest:
-        length *= 2
-    return length
-
-
-def provenance_of(study: Study) -> dict[str, object]:
-    """What made the dataset, enough to make it again."""
-    device = jax.devices()[0]
-    return {
-        "study": study.to_dict(),
-        "digest": study.digest(),
-        "ketjax": ketjax.__version__,
-        "versions": {
-            "jax": jax.__version__,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        },
-        "device": {
-            "platform": device.platform,
-            "kind": device.device_kind,
-            "count": jax.device_count(),
-        },
-        "xla_flags": os.environ.get("XLA_FLAGS", ""),
-        "block": BLOCK,
-        "streams": "random: threefry2x32, fold_in(fold_in(fold_in(key(seed mod 2^31), "
-        "seed div 2^31), "
-        "crc32(path)), patient); sobol: point number patient of the sequence scrambled by seed",
-    }
-
-
-def failed_share(path: str | Path) -> float:
-    """Share of patients that failed in any arm [1]."""
-    dataset = store.open_store(path)
+def failed_share(dataset: Dataset) -> float:
+    """Share of the patients of a store that failed in any arm [1]."""
     return float((dataset["status"] != 0).any("arm").mean())

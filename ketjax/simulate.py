@@ -38,6 +38,7 @@ PILOT = 768  # patients of the pilot, shared by all arms
 SERVE = 0.98  # share of pilot patients that each step of the mesh serves
 LIMIT = 2.0  # local error over tolerance above which a patient marches again on finer steps
 ACCEPT = 10.0  # what is then accepted; halved steps bring nearly everybody below a fifth of it
+TOGETHER = 4096  # patients whose own parameters are computed at once
 RATED = "madrs_rated"
 SOURCE = source_of(Path(__file__), Path(schedule.__file__), Path(cascade.__file__).parent)
 READOUT_NAMES = (*readouts.READOUTS, RATED)
@@ -264,7 +265,7 @@ class Simulation:
     def _parameters(self, arm: str, population: Population) -> tuple[Parameters, TrialDesign]:
         """The patients' own parameters in one arm, and the arm's trial design."""
         treatment = self.treatments[arm]
-        p = individual(replace(population.parameters, treatment.values))
+        p = _individuals(replace(population.parameters, treatment.values), population.patient.size)
         return p, getattr(p.designs, treatment.expectancy)
 
     def _start(self, p: Parameters) -> tuple:
@@ -352,6 +353,24 @@ def _literals(p: Parameters) -> dict[str, float]:
         for path, value in values.items()
         if np.ndim(value) == 0 and float(value) in (0.0, 1.0)
     }
+
+
+def _individuals(p: Parameters, patients: int) -> Parameters:
+    """`individual`, a fixed number of patients at a time: no size of population compiles anew."""
+
+    def some(start: int) -> list[np.ndarray]:
+        part = [
+            np.resize(values[start : start + TOGETHER], TOGETHER) if np.ndim(values) else values
+            for values in leaves
+        ]
+        return [np.asarray(value) for value in jax.tree.leaves(individual(tree.unflatten(part)))]
+
+    leaves, tree = jax.tree.flatten(p)
+    parts = [some(start) for start in range(0, patients, TOGETHER)]
+    return tree.unflatten(
+        np.concatenate(values)[:patients] if values[0].ndim else values[0]
+        for values in zip(*parts, strict=True)
+    )
 
 
 def _joined(leaves: tuple, patients: int) -> np.ndarray:

@@ -14,8 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 import ketjax
-from ketjax import run as corridor
-from ketjax import simulate
+from ketjax import preparation, simulate
 from ketjax.cli import app
 from ketjax.model.readouts import READOUTS
 
@@ -37,7 +36,7 @@ def first(tmp_path_factory: pytest.TempPathFactory):
     out = tmp_path_factory.mktemp("first") / "s01.zarr"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(simulate, "BLOCK", 64)
-        patch.setattr(corridor, "BLOCK", 64)
+        patch.setattr(preparation, "BLOCK", 64)
         return call("run", FIRST, "--patients", 64, "--out", out), out
 
 
@@ -187,7 +186,7 @@ time = "0 h"
 
 def test_precision_and_audit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(simulate, "BLOCK", 64)
-    monkeypatch.setattr(corridor, "BLOCK", 64)
+    monkeypatch.setattr(preparation, "BLOCK", 64)
     study, out = tmp_path / "study.toml", tmp_path / "x.zarr"
     study.write_text(KINETICS)
     audited = call("run", study, "--out", out, "--audit")

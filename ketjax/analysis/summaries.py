@@ -99,49 +99,57 @@ def wilson(
 
 
 def bands(
-    dataset: xr.Dataset, variable: str, quantiles: Sequence[float] = (0.05, 0.5, 0.95)
-) -> xr.DataArray:
+    dataset: xr.Dataset, *variables: str, quantiles: Sequence[float] = (0.05, 0.5, 0.95)
+) -> xr.Dataset:
     """Exact quantiles over the patients whose simulation succeeded.
 
     Args:
         dataset: A store.
-        variable: Name of a variable with a patient axis.
+        variables: Names of variables with an arm and a patient axis.
         quantiles: Fractions between 0 and 1.
 
     Returns:
-        Array with the dims of the variable, ``quantile`` in place of ``patient``. Its attribute
-        ``patients_used`` says how many patients went in; from more than `BAND_PATIENTS` patients
-        the first ones stand for all.
+        Dataset of these variables, ``quantile`` in place of ``patient``. The attribute
+        ``patients_used`` of a variable says how many patients went in; from more than
+        `BAND_PATIENTS` patients the first ones stand for all.
 
     Raises:
-        StoreError: The variable is not in the store.
+        StoreError: A variable is not in the store.
     """
-    _require(dataset, variable, "status")
-    first = dataset[[variable, "status"]].isel(patient=slice(BAND_PATIENTS))
-    arms = []
-    for arm in range(dataset.sizes["arm"]):
-        one = first.isel(arm=arm).compute()
-        values = one[variable].transpose(..., "patient").to_numpy()
-        finite = np.isfinite(values).reshape(-1, values.shape[-1]).all(axis=0)
-        used = values[..., (one["status"].to_numpy() == OK) & finite].astype(np.float64)
+    _require(dataset, *variables, "status")
+    first = dataset[[*variables, "status"]].isel(patient=slice(BAND_PATIENTS))
+    first = first.chunk(dict.fromkeys(first.dims, -1) | {"arm": 1})
+
+    def of_arm(values: np.ndarray) -> np.ndarray:
+        """Quantiles of one arm over its last axis; a patient with a gap anywhere is left out."""
+        gaps = np.isnan(values).reshape(-1, values.shape[-1]).any(axis=0)
+        used = values[..., ~gaps] if gaps.any() else values
         if not used.shape[-1]:
             used = np.full((*values.shape[:-1], 1), np.nan)
-        arms.append(np.moveaxis(np.quantile(used, quantiles, axis=-1), 0, -1))
-    template = first[variable].isel(patient=0, drop=True)
-    dims = ("arm", *(dim for dim in template.dims if dim != "arm"), "quantile")
-    coordinates = {name: first.coords[name] for name in dims[:-1]}
-    used_patients = first.sizes["patient"]
-    return xr.DataArray(
-        np.stack(arms),
-        dims=dims,
-        coords={**coordinates, "quantile": list(quantiles)},
-        name=variable,
-        attrs={
-            **dataset[variable].attrs,
-            "patients_used": used_patients,
-            "cell_methods": f"patient: quantile (first {used_patients} patients)",
-        },
-    )
+        found = np.quantile(used, quantiles, axis=-1)
+        return np.moveaxis(found, 0, -1).astype(np.float64)
+
+    def of_variable(name: str) -> xr.DataArray:
+        values = first[name]
+        found = xr.apply_ufunc(
+            of_arm,
+            values.where((first["status"] == OK) & np.isfinite(values)),
+            input_core_dims=[["patient"]],
+            output_core_dims=[["quantile"]],
+            dask="parallelized",
+            output_dtypes=[np.float64],
+            dask_gufunc_kwargs={"output_sizes": {"quantile": len(quantiles)}},
+        )
+        count = first.sizes["patient"]
+        found.attrs = {
+            **dataset[name].attrs,
+            "patients_used": count,
+            "cell_methods": f"patient: quantile (first {count} patients)",
+        }
+        return found
+
+    found = xr.Dataset({name: of_variable(name) for name in variables})
+    return found.assign_coords(quantile=list(quantiles)).compute()  # all chunks side by side
 
 
 def format_table(summary: xr.Dataset) -> str:

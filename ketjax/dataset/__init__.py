@@ -1,7 +1,14 @@
 """Datasets on disk: what a store holds, how it is written, and how it is opened."""
 
 from ketjax.dataset.journal import lock
-from ketjax.dataset.reading import disagreement, open_store, read_attributes, shards
+from ketjax.dataset.reading import (
+    check_place,
+    disagreement,
+    open_store,
+    read_attributes,
+    read_shards,
+    shards,
+)
 from ketjax.dataset.schema import (
     SOLVER_ERROR,
     STATUS,
@@ -19,6 +26,7 @@ __all__ = [
     "STATUS_FLAGS",
     "Coordinates",
     "Variable",
+    "check_place",
     "create",
     "disagreement",
     "finish",
@@ -26,6 +34,7 @@ __all__ = [
     "lock",
     "open_store",
     "read_attributes",
+    "read_shards",
     "readout",
     "shards",
     "trait",

@@ -1,11 +1,14 @@
 """Opening a store as an `xarray.Dataset`, on any machine that has xarray, dask and zarr."""
 
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
+import zarr
 
 from ketjax.dataset import journal
 from ketjax.dataset.schema import NOT_RUN, SCHEMA_VERSION
@@ -56,6 +59,25 @@ def open_store(path: str | Path, *, allow_incomplete: bool = False) -> xr.Datase
     return dataset
 
 
+def read_shards(path: str | Path, name: str) -> Iterator[np.ndarray]:
+    """Read one variable of a complete store, shard by shard, without opening the others.
+
+    Args:
+        path: The store.
+        name: The variable.
+
+    Yields:
+        Numbers of one shard, the patients last.
+
+    Raises:
+        StoreError: There is no such store.
+    """
+    shard = int(read_attributes(path)["shard"])
+    array = zarr.open_array(Path(path) / name, mode="r", zarr_format=3)
+    for start in range(0, array.shape[-1], shard):
+        yield np.asarray(array[..., start : start + shard])
+
+
 def read_attributes(path: str | Path, *, any_version: bool = False) -> dict[str, Any]:
     """Read the global attributes, and nothing else, of a store.
 
@@ -88,6 +110,28 @@ def read_attributes(path: str | Path, *, any_version: bool = False) -> dict[str,
     if absent := [name for name in REQUIRED_ATTRIBUTES if name not in attributes]:
         raise StoreError(f"{path}: damaged ketjax store, zarr.json lacks {', '.join(absent)}")
     return attributes
+
+
+def check_place(target: Path, *, overwrite: bool = False) -> None:
+    """Check that a store can be created.
+
+    Args:
+        target: Where it will be.
+        overwrite: Whether a ketjax store that is there may be replaced.
+
+    Raises:
+        StoreError: The path is taken, or is not a ketjax store that could be overwritten.
+    """
+    if not os.path.lexists(target):
+        return
+    if not overwrite:
+        raise StoreError(
+            f"{target}: exists already. Choose another output (--out), go on with it (--resume) "
+            "or replace it (--overwrite)."
+        )
+    if target.is_symlink():
+        raise StoreError(f"{target}: is a symbolic link; name the store itself to overwrite it")
+    read_attributes(target, any_version=True)
 
 
 def disagreement(dataset: xr.Dataset) -> tuple[str, float] | None:

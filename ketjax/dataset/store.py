@@ -22,7 +22,7 @@ import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from ketjax.dataset import journal
-from ketjax.dataset.reading import read_attributes, shards
+from ketjax.dataset.reading import check_place, read_attributes, shards
 from ketjax.dataset.schema import (
     NOT_RUN,
     SCHEMA_VERSION,
@@ -36,6 +36,9 @@ from ketjax.errors import StoreError
 
 CHUNK = 8192
 """Most patients in one compressed chunk. Smaller chunks cost writing speed, larger ones memory."""
+
+COMPRESSION = BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle")
+"""Makes readouts as small as zstd at level 3 with shuffled bytes does, in a third of the time."""
 
 
 def create(
@@ -75,8 +78,7 @@ def create(
         raise ValueError(f"shard is {shard} patients; it must be at least 1")
     if not target.parent.is_dir():
         raise StoreError(f"{target}: the folder {target.parent} does not exist; make it first")
-    if os.path.lexists(target):
-        _check_may_overwrite(target, overwrite)
+    check_place(target, overwrite=overwrite)
     contents = [*(variable for variable in variables if variable != STATUS), STATUS]
     names = [variable.name for variable in contents]
     if repeated := {name for name in names if names.count(name) > 1}:
@@ -259,17 +261,6 @@ def verify(path: str | Path) -> list[str]:
     return faults
 
 
-def _check_may_overwrite(target: Path, overwrite: bool) -> None:
-    if not overwrite:
-        raise StoreError(
-            f"{target}: exists already. Choose another output (--out), go on with it (--resume) "
-            "or replace it (--overwrite)."
-        )
-    if target.is_symlink():
-        raise StoreError(f"{target}: is a symbolic link; name the store itself to overwrite it")
-    read_attributes(target, any_version=True)
-
-
 def _write_template(
     path: Path,
     variables: list[Variable],
@@ -312,13 +303,14 @@ def _write_template(
         if 0 in shape:
             raise ValueError(f"variable {variable.name!r} has a region, but the store has none")
         outer = tuple(1 if dim == "arm" else sizes[dim] for dim in variable.dims[:-1])
+        single = variable.dims == ("patient",)  # small enough to be compressed in one piece
         group.create_array(
             variable.name,
             shape=shape,
             dtype=variable.dtype,
-            chunks=(*outer, chunk_length(shard)),
-            shards=(*outer, shard),
-            compressors=[BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"), Crc32cCodec()],
+            chunks=(*outer, shard if single else chunk_length(shard)),
+            shards=None if single else (*outer, shard),
+            compressors=[COMPRESSION, Crc32cCodec()],
             fill_value=variable.fill,
             dimension_names=variable.dims,
             attributes={

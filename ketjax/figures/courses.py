@@ -73,10 +73,11 @@ def plot_cascade(dataset: xr.Dataset, figure: Figure | None = None) -> Figure:
     columns = -(-len(panels) // rows)
     if figure is None:
         figure = Figure(figsize=(5.2 * columns, 2.15 * rows + 0.9), layout="constrained")
+    drawn = bands(dataset, *(panel.variable for panel in panels))
     grid = figure.subplots(rows, columns, sharex=True, squeeze=False)
     places = grid.T.ravel()
     for number, (panel, axes) in enumerate(zip(panels, places, strict=False), start=1):
-        _draw_bands(axes, bands(dataset, panel.variable))
+        _draw_bands(axes, drawn[panel.variable])
         axes.set_title(f"{number}  {panel.title}", loc="left", fontsize=TEXT_SIZE + 1.5)
         unit = dataset[panel.variable].attrs.get("units", "unit unknown")
         axes.set_ylabel(f"{panel.label} [{unit}]", fontsize=TEXT_SIZE)

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.image import imsave
 from matplotlib.ticker import FixedLocator, NullLocator
 
 ARM_COLOURS = {"ketamine": "#D55E00", "midazolam": "#0072B2", "saline": "#000000"}
@@ -39,6 +41,10 @@ LABEL_GAP = 0.068
 
 TEXT_SIZE = 8.5
 """Size of the text on the axes [points]."""
+
+
+RESOLUTION = 150
+"""Pixels of a saved figure on one inch."""
 
 
 def arm_colours(arms: Iterable[str]) -> dict[str, str]:
@@ -129,5 +135,8 @@ def save(figure: Figure, path: str | Path) -> Path:
         The path written.
     """
     path = Path(path)
-    figure.savefig(path, dpi=150, format="png")
+    figure.set_dpi(RESOLUTION)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # once: `savefig` lays a figure out and draws it twice
+    imsave(path, np.asarray(canvas.buffer_rgba()), format="png", dpi=RESOLUTION)
     return path

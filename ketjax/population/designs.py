@@ -4,7 +4,6 @@ A random patient is `fold_in(fold_in(key, stream), i)`, a quasi-random one is th
 scrambled Sobol sequence. Either way patient i is the same person in a population of any size.
 """
 
-import functools
 import warnings
 import zlib
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 Array = NDArray[np.float64]
+PAIRS = 2**14  # of a stream and a patient at once: one program, whatever the population
 SOBOL_BITS = 32  # SciPy cannot move on in a sequence of more
 
 
@@ -34,11 +34,15 @@ def random_normals(seed: int, streams: tuple[str, ...], patients: NDArray[np.int
         Numbers, shape (stream, patient).
     """
     tags = np.array([stream_tag(name) for name in streams], dtype=np.uint32)
-    bits = np.asarray(_bits(_key(seed), tags, patients.astype(np.uint32)))
-    high, low = bits[..., 0].astype(np.float64), bits[..., 1].astype(np.float64)
+    pairs = np.zeros((2, -(-tags.size * patients.size // PAIRS), PAIRS), np.uint32)
+    pairs[0].flat[: tags.size * patients.size] = np.repeat(tags, patients.size)
+    pairs[1].flat[: tags.size * patients.size] = np.tile(patients.astype(np.uint32), tags.size)
+    key = _key(seed)
+    words = np.concatenate([_bits(key, *some) for some in zip(*pairs, strict=True)])
+    high, low = words[: tags.size * patients.size].astype(np.float64).T
     # 53 random bits, moved by half a step so that neither 0 nor 1 occurs.
     uniform = (np.floor(high / 2**5) * 2.0**26 + np.floor(low / 2**6) + 0.5) / 2.0**53
-    return ndtri(uniform)
+    return ndtri(uniform).reshape(tags.size, patients.size)
 
 
 def sobol_normals(seed: int, streams: tuple[str, ...], patients: NDArray[np.int64]) -> Array:
@@ -73,14 +77,12 @@ def _key(seed: int) -> jax.Array:
     return jax.random.fold_in(key, np.uint32(seed >> 31))
 
 
-@functools.partial(jax.jit)
+@jax.jit
 def _bits(key: jax.Array, tags: jax.Array, patients: jax.Array) -> jax.Array:
-    """Two random words for each stream and patient."""
+    """Two random words for each pair of a stream and a patient."""
 
-    def of_patient(stream: jax.Array, patient: jax.Array) -> jax.Array:
+    def of_pair(tag: jax.Array, patient: jax.Array) -> jax.Array:
+        stream = jax.random.fold_in(key, tag)
         return jax.random.bits(jax.random.fold_in(stream, patient), (2,), np.uint32)
 
-    def of_stream(tag: jax.Array) -> jax.Array:
-        return jax.vmap(of_patient, (None, 0))(jax.random.fold_in(key, tag), patients)
-
-    return jax.vmap(of_stream)(tags)
+    return jax.vmap(of_pair)(tags, patients)

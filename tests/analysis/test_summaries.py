@@ -86,7 +86,7 @@ def test_an_arm_without_a_single_success_is_nan_not_zero(dataset: xr.Dataset) ->
     summary = summarise(failed, [24.0])
     assert summary["response"].isnull().all() and summary["madrs_change"].isnull().all()
     assert (summary["n_failed"] == 500).all()
-    assert bands(failed, "madrs").isnull().all()
+    assert bands(failed, "madrs")["madrs"].isnull().all()
 
 
 def test_hours_must_be_output_times(dataset: xr.Dataset) -> None:
@@ -117,14 +117,14 @@ def test_wilson_interval_without_trials_is_unknown() -> None:
 
 
 def test_bands_are_exact_quantiles_of_the_successful(dataset: xr.Dataset) -> None:
-    band = bands(dataset, "glutamate", (0.05, 0.5, 0.95))
+    band = bands(dataset, "glutamate", quantiles=(0.05, 0.5, 0.95))["glutamate"]
     assert band.dims == ("arm", "region", "time", "quantile")
     arrays = _whole()
     for i in range(len(ARMS)):
         values = arrays["glutamate"][i][..., arrays["status"][i] == 0].astype(np.float64)
         expected = np.stack([np.percentile(values, q, axis=-1) for q in (5, 50, 95)], axis=-1)
         np.testing.assert_allclose(band[i], expected, rtol=1e-12)
-    assert bands(dataset, "solver_error").dims == ("arm", "quantile")
+    assert bands(dataset, "solver_error")["solver_error"].dims == ("arm", "quantile")
     assert band.attrs["units"] == "1"
     assert band.attrs["patients_used"] == 500
 
@@ -133,9 +133,9 @@ def test_bands_of_a_large_population_say_how_many_patients_they_used(
     dataset: xr.Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(summaries, "BAND_PATIENTS", 300)
-    band = bands(dataset, "madrs")
+    band = bands(dataset, "madrs")["madrs"]
     assert band.attrs["patients_used"] == 300
-    xr.testing.assert_equal(band, bands(dataset.isel(patient=slice(300)), "madrs"))
+    xr.testing.assert_equal(band, bands(dataset.isel(patient=slice(300)), "madrs")["madrs"])
 
 
 def test_table_reads_without_a_screen(dataset: xr.Dataset) -> None:

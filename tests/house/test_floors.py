@@ -37,7 +37,8 @@ ROOMS: dict[str, tuple[str, str]] = {
     # The roof.
     "doctor": ("backend solve", "jax numpy"),
     "audit": ("model population simulate study", "jax numpy"),
-    "run": ("audit backend dataset errors model population simulate study", "jax numpy xarray"),
+    "preparation": ("dataset errors model population simulate study", "jax numpy"),
+    "run": ("audit backend dataset model population preparation simulate study", "numpy xarray"),
     "cli": ("analysis backend dataset doctor errors figures model run study", "rich typer xarray"),
     "__main__": ("cli", ""),
     "__init__": ("analysis backend dataset run study", ""),

@@ -1,0 +1,204 @@
+"""What a study needs before it runs: who is drawn, what happens to them, and a store to fill."""
+
+import os
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+
+import ketjax
+from ketjax import dataset as store
+from ketjax.errors import Problem, StudyError
+from ketjax.model.overrides import OVERRIDES
+from ketjax.model.parameters import rows
+from ketjax.model.readouts import READOUTS, REGIONS
+from ketjax.population import COVARIATES, SHARED_EFFECTS, Recipe, draw
+from ketjax.simulate import BLOCK, RATED, Simulation, Treatment
+from ketjax.study import Study
+
+SHARD_BYTES = 512 * 2**20  # readouts of one shard in memory
+SHARD_BLOCKS = 64  # at most, so that an interrupt costs little; few would march many again apart
+
+
+def recipe_of(study: Study) -> Recipe:
+    """Who is drawn."""
+    p = study.population
+    return Recipe(p.seed, p.design, p.species, p.typical, p.entry, p.correlations, study.parameters)
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Draw one patient, so that limits and correlations that cannot hold are found at once.
+
+    Raises:
+        StudyError: Nobody can be drawn.
+    """
+    varying = recipe.laws()
+    problems = [
+        Problem(
+            f"population.entry.{name}",
+            "this does not vary here",
+            allowed="covariates that the species varies",
+            code="fixed",
+        )
+        for name in recipe.entry
+        if not recipe.typical and COVARIATES[name] not in varying
+    ]
+    problems += [
+        Problem(
+            f"population.correlations.{pair!r}",
+            f"{path} has no random effect of its own here",
+            allowed="two parameters that vary",
+            code="fixed",
+        )
+        for pair in recipe.correlations
+        for path in pair.split(" ~ ")
+        if not recipe.typical and (path not in varying or path in SHARED_EFFECTS)
+    ]
+    if problems:
+        raise StudyError(problems)
+    try:
+        draw(recipe, [0])
+    except ValueError as error:
+        raise StudyError(
+            [
+                Problem(
+                    "population",
+                    str(error),
+                    allowed="limits that leave somebody, correlations that can hold together",
+                    hint="widen [population.entry] or lower [population.correlations]",
+                    code="nobody",
+                )
+            ]
+        ) from None
+
+
+def check_arms(study: Study) -> None:
+    """All arms hold the same patients with the same baseline.
+
+    Raises:
+        StudyError: An arm sets the baseline score.
+    """
+    problems = [
+        Problem(
+            f"arms.{name}.parameters.score.baseline",
+            "an arm cannot change the baseline: change is measured from it",
+            hint="set it in [parameters] for all arms",
+            code="baseline",
+        )
+        for name, arm in study.arms.items()
+        if "score.baseline" in arm.parameters
+    ]
+    if problems:
+        raise StudyError(problems)
+
+
+def simulation_of(study: Study, recipe: Recipe) -> Simulation:
+    """What happens to them, compiled."""
+    treatments = {
+        name: Treatment(
+            arm.regimen,
+            arm.expectancy,
+            {**OVERRIDES.get(arm.interaction, {}), **arm.parameters},
+        )
+        for name, arm in study.arms.items()
+    }
+    return Simulation(
+        recipe,
+        treatments,
+        study.times,
+        names=study.readouts,
+        rtol=study.solver.rtol,
+        dtype=study.solver.dtype,
+    )
+
+
+def create(study: Study, recipe: Recipe, path: Path, *, overwrite: bool = False) -> None:
+    """Write the template of a study's store.
+
+    Args:
+        study: What is asked.
+        recipe: Who is drawn.
+        path: Path of the store; its folder is made.
+        overwrite: Replace an existing ketjax store.
+
+    Raises:
+        StoreError: The output exists.
+    """
+    count = study.population.patients
+    path.parent.mkdir(parents=True, exist_ok=True)
+    store.create(
+        path,
+        list(variables_of(study, recipe)),
+        store.Coordinates(
+            arms=tuple(study.arms), regions=REGIONS, times=study.times, patients=count
+        ),
+        shard=shard_length(study, count),
+        digest=study.digest(),
+        attributes={
+            "title": study.question,
+            "study": study.name,
+            "seed": study.population.seed,
+            "species": study.population.species,
+            "ketjax_version": ketjax.__version__,
+            "source": f"ketjax {ketjax.__version__}",
+            "comment": "research model, not for clinical use",
+        },
+        provenance=provenance_of(study),
+        overwrite=overwrite,
+    )
+
+
+def variables_of(study: Study, recipe: Recipe) -> Iterator[store.Variable]:
+    """What is kept: readouts, the drawn parameters, the baseline score and the solver's word."""
+    dtype = study.solver.dtype
+    for name in study.readouts:
+        row = READOUTS[name if name != RATED else "madrs"]
+        meaning = row.meaning if name != RATED else "depression score as rated, MADRS"
+        yield store.readout(name, row.unit, meaning, regional=row.regional, dtype=dtype)
+    table = {row.path: row for row in rows()}
+    for path in recipe.laws():
+        yield store.trait(path, table[path].unit, table[path].meaning, dtype="float64")
+    yield store.trait("baseline_madrs", "points", "MADRS before treatment", dtype="float64")
+    yield store.STATUS
+    yield store.SOLVER_ERROR
+
+
+def shard_length(study: Study, count: int) -> int:
+    """Patients in a shard: whole blocks whose readouts stay below `SHARD_BYTES`."""
+    itemsize = np.dtype(study.solver.dtype).itemsize
+    columns = sum(
+        len(REGIONS) if name != RATED and READOUTS[name].regional else 1 for name in study.readouts
+    )
+    patient = columns * len(study.times) * len(study.arms) * itemsize
+    length = BLOCK
+    longest = min(count, SHARD_BLOCKS * BLOCK)
+    while length * 2 * patient <= SHARD_BYTES and length < longest:
+        length *= 2
+    return length
+
+
+def provenance_of(study: Study) -> dict[str, object]:
+    """What made the dataset, enough to make it again."""
+    device = jax.devices()[0]
+    return {
+        "study": study.to_dict(),
+        "digest": study.digest(),
+        "ketjax": ketjax.__version__,
+        "versions": {
+            "jax": jax.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+        "device": {
+            "platform": device.platform,
+            "kind": device.device_kind,
+            "count": jax.device_count(),
+        },
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "block": BLOCK,
+        "streams": "random: threefry2x32, fold_in(fold_in(fold_in(key(seed mod 2^31), "
+        "seed div 2^31), "
+        "crc32(path)), patient); sobol: point number patient of the sequence scrambled by seed",
+    }
