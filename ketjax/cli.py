@@ -1,8 +1,6 @@
 """The command line: parsing and printing only. Data on stdout, messages and progress on stderr."""
 
-import csv
 import gc
-import io
 import json
 import os
 import sys
@@ -134,6 +132,7 @@ def parameters(
         from ketjax.errors import Problem, StudyError, check_name
         from ketjax.model.overrides import OVERRIDES
         from ketjax.model.parameters import rows
+        from ketjax.tables import formatted
 
         problems: list[Problem] = check_name("--species", species, OVERRIDES, "setting")
         if problems:
@@ -166,7 +165,40 @@ def parameters(
             )
             for row in rows()
         ]
-        sys.stdout.write(_formatted(head, table, format_))
+        sys.stdout.write(formatted(head, table, format_))
+
+
+@app.command()
+def validate(
+    format_: Annotated[
+        Literal["text", "csv"], typer.Option("--format", help="How to print.")
+    ] = "text",
+    patients: Annotated[
+        int | None, typer.Option(min=2, help="Patients of each trial, instead of 1000.")
+    ] = None,
+    figure: Annotated[
+        Path | None, typer.Option(help="Draw the table: a PNG file to write.")
+    ] = None,
+) -> None:
+    """Hold the model against the evidence: every finding with what the population does."""
+    with _mistakes():
+        from ketjax.evidence import KINDS, validate
+        from ketjax.tables import formatted
+
+        verdicts = validate(patients=patients, progress=lambda name: _say(f"Simulating {name} ..."))
+        records = [verdict.record() for verdict in verdicts]
+        sys.stdout.write(formatted(list(records[0]), [list(r.values()) for r in records], format_))
+        for verdict in verdicts:
+            if not verdict.passed:
+                e = verdict.evidence
+                _say(f"{e.id} fails: {e.condition}. {e.reason}")
+        for kind in (*KINDS, ""):
+            own = [v.passed for v in verdicts if kind in ("", v.evidence.kind)]
+            _say(f"{kind or 'all'}: {sum(own)} of {len(own)} pass, {sum(own) / len(own):.0%}")
+        if figure is not None:
+            from ketjax.figures import plot_evidence, save
+
+            _say(f"Figure {save(plot_evidence(records), figure)}")
 
 
 @app.command()
@@ -341,23 +373,6 @@ def _say_audit(dataset: "Dataset") -> None:
             f"{size:.1e} of a readout's scale apart ({name}); "
             f"{dataset.attrs['audit_status_differs']} ended otherwise"
         )
-
-
-def _formatted(head: tuple[str, ...], table: list[tuple[str, ...]], style: str) -> str:
-    """A table as text, CSV or Markdown."""
-    if style == "csv":
-        buffer = io.StringIO()
-        csv.writer(buffer, lineterminator="\n").writerows([head, *table])
-        return buffer.getvalue()
-    if style == "markdown":
-        lines = [head, ("---",) * len(head), *table]
-        return "".join(f"| {' | '.join(c.replace('|', '/') for c in line)} |\n" for line in lines)
-    widths = [max(len(line[i]) for line in [head, *table]) for i in range(len(head))]
-    return "".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        + "\n"
-        for line in [head, *table]
-    )
 
 
 def _say(text: str) -> None:

@@ -1,4 +1,4 @@
-"""Doses, blockers and psychotherapy sessions as data on one time line.
+"""Doses, gates and psychotherapy sessions as data on one time line.
 
 A regimen is a set of events: it does not matter in which order they are given. Times are hours
 from the start of the study. Overlapping infusions add; so do doses at the same time. Between two
@@ -28,6 +28,22 @@ Route = Literal[
     "intraperitoneal",
 ]
 Target = Literal["ampa", "trkb", "mtor"]
+Mechanism = Literal[
+    "ampa",
+    "l_type_calcium",
+    "trkb",
+    "mtorc1",
+    "autoinhibition",
+    "interneuron_nmda",
+    "pyramidal_nmda",
+    "presynaptic",
+    "hydroxynorketamine",
+    "habenula",
+    "opioid",
+    "inflammation",
+    "network_depression",
+    "expectancy",
+]
 Enantiomer = Literal["esketamine", "arketamine"]
 
 # Ketamine is the racemate. Midazolam and saline are sham treatments: a session, no drug.
@@ -38,6 +54,9 @@ ENANTIOMER_SHARES: dict[str, dict[str, float]] = {
     "midazolam": {},
     "saline": {},
 }
+# What an antagonist given beforehand blocks.
+BLOCKED: dict[str, str] = {"ampa": "ampa", "trkb": "trkb", "mtor": "mtorc1"}
+HIGHEST = 10.0  # level of a gate: mGluR2/3 under a full dose of an agonist
 PUMPED_ROUTES = ("intravenous", "intramuscular", "subcutaneous")
 RESOLUTION = 1e-9  # [h] edges nearer to each other than this (4 microseconds) are one edge
 SHORTEST = 1e-6  # [h] the shortest duration, so that no event falls between two edges
@@ -86,20 +105,6 @@ class Dose:
         """End [h]; the start if it is a bolus."""
         return self.time + self.duration
 
-    def amount_of(self, enantiomer: str, weight: ArrayLike = 70.0) -> NDArray[np.float64]:
-        """The amount of one enantiomer [mg].
-
-        Args:
-            enantiomer: "esketamine" or "arketamine".
-            weight: body weight [kg], a number or of shape (patient,).
-
-        Returns:
-            A number, or an array of shape (patient,) if the dose is per body weight.
-        """
-        amount = self.amount * ENANTIOMER_SHARES[self.drug].get(enantiomer, 0.0)
-        weights = np.asarray(weight, dtype=np.float64)
-        return amount * weights if self.per_kg else np.float64(amount) * np.ones(())
-
 
 @dataclass(frozen=True)
 class Blocker:
@@ -121,6 +126,34 @@ class Blocker:
         """Refuse a blocker that makes no sense."""
         problems = check_name("target", self.target, get_args(Target), "target")
         problems += check_range("fraction", self.fraction, 0.0, 1.0)
+        _refuse(problems + _check_window(self.time, self.duration))
+
+    @property
+    def stop(self) -> float:
+        """End [h]."""
+        return self.time + self.duration
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A window during which one mechanism is silenced or scaled.
+
+    Attributes:
+        mechanism: one of `Mechanism`.
+        level: what is left of it [1]: 0 nothing, 1 all, more than 1 raises it.
+        time: start [h].
+        duration: length [h].
+    """
+
+    mechanism: str
+    level: float
+    time: float
+    duration: float
+
+    def __post_init__(self) -> None:
+        """Refuse a gate that makes no sense."""
+        problems = check_name("mechanism", self.mechanism, get_args(Mechanism), "mechanism")
+        problems += check_range("level", self.level, 0.0, HIGHEST)
         _refuse(problems + _check_window(self.time, self.duration))
 
     @property
@@ -154,8 +187,8 @@ class Session:
         return self.time + self.duration
 
 
-Event = Dose | Blocker | Session
-AnyEvent = TypeVar("AnyEvent", bound=Dose | Blocker | Session)
+Event = Dose | Blocker | Gate | Session
+AnyEvent = TypeVar("AnyEvent", bound=Dose | Blocker | Gate | Session)
 
 
 @dataclass(frozen=True)
@@ -184,6 +217,16 @@ class Regimen:
         return tuple(event for event in self.events if isinstance(event, Blocker))
 
     @property
+    def gates(self) -> tuple[Gate, ...]:
+        """The gates, and the blockers as gates, in the order of time."""
+        blockers = (
+            Gate(BLOCKED[event.target], 1.0 - event.fraction, event.time, event.duration)
+            for event in self.blockers
+        )
+        given = (event for event in self.events if isinstance(event, Gate))
+        return tuple(sorted((*given, *blockers), key=lambda gate: (gate.time, repr(gate))))
+
+    @property
     def sessions(self) -> tuple[Session, ...]:
         """The psychotherapy sessions, in the order of time."""
         return tuple(event for event in self.events if isinstance(event, Session))
@@ -201,66 +244,17 @@ class Regimen:
         """The times at which an input changes [h], shape (edge,): every start and every end."""
         return merge_times([time for event in self.events for time in (event.time, event.stop)])
 
-    def infusion_rate(
-        self, enantiomer: str, route: str, edges: ArrayLike, weight: ArrayLike = 70.0
-    ) -> NDArray[np.float64]:
-        """The rate at which pumps deliver an enantiomer, segment by segment.
+    def lost(self, mechanism: str, edges: ArrayLike) -> NDArray[np.float64]:
+        """What gates take from a mechanism in each segment [1], shape (segment,).
 
-        Args:
-            enantiomer: "esketamine" or "arketamine".
-            route: the route of the pump.
-            edges: times [h] that bound the segments, shape (segment + 1,); with the edges of this
-                regimen among them.
-            weight: body weight [kg], a number or of shape (patient,).
-
-        Returns:
-            Rates [mg/h], shape (segment,) or (segment, patient).
-        """
-        middles = _middles(edges)
-        rates = np.zeros((*middles.shape, *np.shape(weight)))
-        for dose in self.doses:
-            if dose.route == route and dose.duration > 0:
-                rates[_inside(dose, middles)] += dose.amount_of(enantiomer, weight) / dose.duration
-        return rates
-
-    def bolus(
-        self, enantiomer: str, route: str, edges: ArrayLike, weight: ArrayLike = 70.0
-    ) -> NDArray[np.float64]:
-        """The amount of an enantiomer that is given at once at the start of each segment.
-
-        Args:
-            enantiomer: "esketamine" or "arketamine".
-            route: the route of the dose.
-            edges: times [h] that bound the segments, shape (segment + 1,); with the edges of this
-                regimen among them.
-            weight: body weight [kg], a number or of shape (patient,).
-
-        Returns:
-            Amounts [mg], shape (segment,) or (segment, patient).
-
-        Raises:
-            ValueError: if a dose falls between the edges.
-        """
-        starts = np.asarray(edges, dtype=np.float64)[:-1]
-        amounts = np.zeros((*starts.shape, *np.shape(weight)))
-        for dose in self.doses:
-            if dose.route == route and dose.duration == 0:
-                nearest = int(np.argmin(np.abs(starts - dose.time)))
-                if abs(starts[nearest] - dose.time) > RESOLUTION:
-                    raise ValueError(f"no segment starts at the dose at {dose.time!r} h")
-                amounts[nearest] += dose.amount_of(enantiomer, weight)
-        return amounts
-
-    def blocked(self, target: str, edges: ArrayLike) -> NDArray[np.float64]:
-        """The fraction of a mechanism that is blocked in each segment [1], shape (segment,).
-
-        Overlapping blockers act independently: two of one half leave a quarter.
+        Overlapping gates act independently: two that leave a half leave a quarter. The number is
+        negative where they raise the mechanism.
         """
         middles = _middles(edges)
         left = np.ones(middles.shape)
-        for blocker in self.blockers:
-            if blocker.target == target:
-                left[_inside(blocker, middles)] *= 1.0 - blocker.fraction
+        for gate in self.gates:
+            if gate.mechanism == mechanism:
+                left[_inside(gate, middles)] *= gate.level
         return 1.0 - left
 
     def session_intensity(self, edges: ArrayLike) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ketjax.model.inputs import DrugInput, Inputs
-from ketjax.model.parameters import Leaf, Parameters, group
+from ketjax.model.parameters import Gates, Leaf, Parameters, group
 from ketjax.regimen import ENANTIOMER_SHARES, RESOLUTION, Dose, Regimen, merge_times
 
 ENANTIOMERS = {"esketamine": "s_ketamine", "arketamine": "r_ketamine"}
@@ -34,9 +34,7 @@ class Forcing:
     rates: Amounts
     session: Leaf
     psychotherapy: Leaf
-    ampa_block: Leaf
-    trkb_block: Leaf
-    mtor_block: Leaf
+    lost: Gates
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,9 +104,7 @@ def forcing_of(regimen: Regimen, p: Parameters, bounds: np.ndarray) -> Forcing:
         rates=_amounts(regimen, p, bounds, impulses=False),
         session=session,
         psychotherapy=regimen.session_intensity(bounds),
-        ampa_block=regimen.blocked("ampa", bounds),
-        trkb_block=regimen.blocked("trkb", bounds),
-        mtor_block=regimen.blocked("mtor", bounds),
+        lost=Gates(*(regimen.lost(field.name, bounds) for field in dataclasses.fields(Gates))),
     )
 
 
@@ -176,8 +172,6 @@ def inputs_of(forcing: Forcing, p: Parameters, design: Leaf) -> Inputs:
         r_ketamine=r_ketamine,
         session=forcing.session,
         psychotherapy=forcing.psychotherapy,
-        ampa_block=forcing.ampa_block,
-        trkb_block=forcing.trkb_block,
-        mtor_block=forcing.mtor_block,
+        lost=forcing.lost,
         design=design,
     )

@@ -52,7 +52,20 @@ from ketjax.fields import (
     model_vocabulary,
     refuse,
 )
-from ketjax.regimen import Blocker, Dose, Drug, Event, Regimen, Route, Session, Target, repeat
+from ketjax.regimen import (
+    HIGHEST,
+    Blocker,
+    Dose,
+    Drug,
+    Event,
+    Gate,
+    Mechanism,
+    Regimen,
+    Route,
+    Session,
+    Target,
+    repeat,
+)
 
 __all__ = [
     "Arm",
@@ -109,6 +122,20 @@ class BlockerEntry(Section):
         return Blocker(self.target, self.fraction, self.time, self.duration)
 
 
+class GateEntry(Section):
+    """One `[[arms.NAME.gates]]`."""
+
+    mechanism: Mechanism
+    level: Annotated[float, Field(ge=0, le=HIGHEST)]
+    time: Start
+    duration: Length
+    repeat: Repeat | None = None
+
+    def event(self) -> Gate:
+        """The gate, or the first of them."""
+        return Gate(self.mechanism, self.level, self.time, self.duration)
+
+
 class SessionEntry(Section):
     """One `[[arms.NAME.sessions]]`."""
 
@@ -122,7 +149,7 @@ class SessionEntry(Section):
         return Session(self.time, self.duration, self.intensity)
 
 
-AnyEntry = TypeVar("AnyEntry", DoseEntry, BlockerEntry, SessionEntry)
+AnyEntry = TypeVar("AnyEntry", DoseEntry, BlockerEntry, GateEntry, SessionEntry)
 
 
 def _check_entry(entry: AnyEntry, info: ValidationInfo) -> AnyEntry:
@@ -143,7 +170,7 @@ Listed = Annotated[
 ]
 
 
-def _write_out(entry: DoseEntry | BlockerEntry | SessionEntry) -> tuple[Event, ...]:
+def _write_out(entry: DoseEntry | BlockerEntry | GateEntry | SessionEntry) -> tuple[Event, ...]:
     """The event and its repetitions."""
     if entry.repeat is None:
         return (entry.event(),)
@@ -157,13 +184,14 @@ class Arm(Section):
     interaction: Annotated[str, known("interaction", "interactions")] = "none"
     doses: Listed[DoseEntry] = ()
     blockers: Listed[BlockerEntry] = ()
+    gates: Listed[GateEntry] = ()
     sessions: Listed[SessionEntry] = ()
     parameters: Overrides = Field(default_factory=dict)
 
     @cached_property
     def regimen(self) -> Regimen:
-        """The doses, blockers and sessions on one time line, repetitions written out."""
-        entries = (*self.doses, *self.blockers, *self.sessions)
+        """The doses, gates and sessions on one time line, repetitions written out."""
+        entries = (*self.doses, *self.blockers, *self.gates, *self.sessions)
         return Regimen(tuple(event for entry in entries for event in _write_out(entry)))
 
 

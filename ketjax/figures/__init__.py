@@ -1,6 +1,7 @@
 """Figures of a dataset, drawn without a screen and without pyplot."""
 
 from ketjax.figures.courses import plot_cascade, plot_response
+from ketjax.figures.evidence import plot_evidence
 from ketjax.figures.style import save
 
-__all__ = ["plot_cascade", "plot_response", "save"]
+__all__ = ["plot_cascade", "plot_evidence", "plot_response", "save"]

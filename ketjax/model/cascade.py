@@ -8,7 +8,15 @@ exact drug-free steady state of the same equations.
 
 import dataclasses
 
-from ketjax.model import inflammation, mood, network, psychotherapy, synaptogenesis
+from ketjax.model import (
+    gates,
+    inflammation,
+    mood,
+    network,
+    outcomes,
+    psychotherapy,
+    synaptogenesis,
+)
 from ketjax.model import pharmacokinetics as pk
 from ketjax.model.exposure import drug_signals, s_equivalents
 from ketjax.model.inputs import DrugInput, Inputs
@@ -19,7 +27,7 @@ from ketjax.model.regions import (
     region_rates,
     resting_region,
     resting_synapses,
-    restored,
+    shared_plasticity,
 )
 from ketjax.model.states import EnantiomerState, State
 
@@ -37,6 +45,8 @@ def rhs(time: Leaf, state: State, p: Parameters, inputs: Inputs) -> State:
         Rates of change, a `State`, in each state's unit per hour.
     """
     del time
+    level = gates.gate_levels(p.gates, inputs.lost)
+    p = gates.gated_parameters(p, level)
     s, r = state.s_ketamine, state.r_ketamine
     s_kinetics = pk.s_disposition(p)
     r_kinetics = pk.r_disposition(s_kinetics, p.enantiomers)
@@ -49,10 +59,10 @@ def rhs(time: Leaf, state: State, p: Parameters, inputs: Inputs) -> State:
     prefrontal, hippocampus = prefrontal_parameters(p), hippocampal_parameters(p)
     drive = 1 + p.hippocampus.drive_to_prefrontal * (state.hippocampus.pyramidal_rate - 1)
     cortex = region_rates(
-        state.prefrontal, drive, drug, state.inflammation, practice, prefrontal, inputs
+        state.prefrontal, drive, drug, state.inflammation, practice, prefrontal, level
     )
     hippocampal = region_rates(
-        state.hippocampus, 1.0, drug, state.inflammation, practice, hippocampus, inputs
+        state.hippocampus, 1.0, drug, state.inflammation, practice, hippocampus, level
     )
 
     restored, potentiation = shared_plasticity(state, prefrontal, hippocampus)
@@ -74,6 +84,7 @@ def rhs(time: Leaf, state: State, p: Parameters, inputs: Inputs) -> State:
         r_ketamine=pk.enantiomer_rates(r, r_inflow, r_kinetics, p.absorption, p.depots),
         prefrontal=cortex,
         hippocampus=hippocampal,
+        outcomes=outcomes.outcome_rates(state, plasma, p),
         brain_ketamine=pk.brain_rate(state.brain_ketamine, drug.effective_plasma, p.brain),
         dissociation_site=mood.effect_site_rate(
             state.dissociation_site, s_equivalents(plasma, p), p.dissociation
@@ -85,7 +96,7 @@ def rhs(time: Leaf, state: State, p: Parameters, inputs: Inputs) -> State:
             state.inflammation, drug.brain, drug.hydroxynorketamine, p.inflammation
         ),
         habenula=network.habenula_rate(
-            state.habenula, drug.blocker, p.receptors.kd_habenula, p.network
+            state.habenula, drug.blocker, level.habenula, p.receptors.kd_habenula, p.network
         ),
         network_excess=network.network_rate(
             state.network_excess, restored, potentiation, p.network
@@ -123,40 +134,13 @@ def rhs(time: Leaf, state: State, p: Parameters, inputs: Inputs) -> State:
     )
 
 
-def shared_plasticity(
-    state: State, prefrontal: Parameters, hippocampus: Parameters
-) -> tuple[Leaf, Leaf]:
-    """Restored synapses and potentiation as mood and network see them, over both regions.
-
-    Equation:
-        rbar = wreg r_PFC + (1 - wreg) r_HC;  Pbar likewise
-
-    Args:
-        state: Patient.
-        prefrontal: Parameters of prefrontal cortex, wreg [1].
-        hippocampus: Parameters of the hippocampus.
-
-    Returns:
-        rbar [1] and Pbar [1].
-
-    Source:
-        Fuchikami2015: prefrontal cortex is needed and suffices.
-    """
-    weight = prefrontal.hippocampus.prefrontal_weight
-    cortical = restored(state.prefrontal, prefrontal)
-    hippocampal = restored(state.hippocampus, hippocampus)
-    return (
-        weight * cortical + (1 - weight) * hippocampal,
-        weight * state.prefrontal.potentiation + (1 - weight) * state.hippocampus.potentiation,
-    )
-
-
 def resting_state(p: Parameters) -> State:
     """Exact drug-free steady state, outside any trial.
 
     Equation:
         V = V0; T = 1/(1 + etaT (IN0 - 1)); G = Gd = 1/T; Bp = 1 - fIN (IN0 - 1); I = E = pE = 1;
-        Q = L = D = 1; IN = IN0; S = S0; Nn, Ns as in `synaptogenesis.resting_synapses`; others 0
+        Q = L = D = Rum = 1; pB = pB0; IN = IN0; S = S0;
+        Nn, Ns as in `synaptogenesis.resting_synapses`; others 0
 
     Args:
         p: The patient's own parameters.
@@ -169,6 +153,7 @@ def resting_state(p: Parameters) -> State:
         r_ketamine=EnantiomerState(*[0.0] * len(dataclasses.fields(EnantiomerState))),
         prefrontal=resting_region(prefrontal_parameters(p)),
         hippocampus=resting_region(hippocampal_parameters(p)),
+        outcomes=outcomes.resting_outcomes(p),
         brain_ketamine=0.0,
         dissociation_site=0.0,
         dissociation_tolerance=0.0,

@@ -77,18 +77,25 @@ def interneuron_rate(
 
 
 def pyramidal_rate(
-    rate: Leaf, interneurons: Leaf, block: Leaf, depression: Leaf, p: Circuit, smoothing: Smoothing
+    rate: Leaf,
+    interneurons: Leaf,
+    block: Leaf,
+    depression: Leaf,
+    gate: Leaf,
+    p: Circuit,
+    smoothing: Smoothing,
 ) -> Leaf:
     """Rate of change of pyramidal activity.
 
     Equation:
-        E' = ((1 - wP BP)(1 - AN) pos1(1 + gIE (1 - I)) - E)/tauE
+        E' = ((1 - wP BP)(1 - gAN AN) pos1(1 + gIE (1 - I)) - E)/tauE
 
     Args:
         rate: E, pyramidal activity [1].
         interneurons: I, interneuron activity [1].
         block: BP, pyramidal block [1].
         depression: AN, network depression [1].
+        gate: gAN, level of its gate [1].
         p: Circuit, wP, gIE [1], tauE [h].
         smoothing: Width of pos1 [1].
 
@@ -99,5 +106,5 @@ def pyramidal_rate(
         Homayoun2007: pyramidal firing rises later. Moghaddam1997: inverted U.
     """
     released = positive_drive(1 + p.disinhibition_gain * (1 - interneurons), smoothing)
-    intact = (1 - p.pyramidal_nmda_dependence * block) * (1 - depression)
+    intact = (1 - p.pyramidal_nmda_dependence * block) * (1 - gate * depression)
     return (intact * released - rate) / p.pyramidal_time_constant

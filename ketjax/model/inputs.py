@@ -4,7 +4,8 @@ Rates are in umol/h of one enantiomer. A channel that a study never uses stays t
 so that the solver sees that nothing can come from it.
 """
 
-from ketjax.model.parameters import Leaf, TrialDesign, group
+from ketjax.model.gates import UNTOUCHED
+from ketjax.model.parameters import Gates, Leaf, TrialDesign, group
 
 
 @group
@@ -32,7 +33,5 @@ class Inputs:
     r_ketamine: DrugInput = DrugInput()
     session: Leaf = 0.0  # 1 during a dosing session, sham included
     psychotherapy: Leaf = 0.0  # intensity of a running psychotherapy session, 0 to 1
-    ampa_block: Leaf = 0.0
-    trkb_block: Leaf = 0.0
-    mtor_block: Leaf = 0.0
+    lost: Gates = UNTOUCHED  # what windows take from the gates
     design: TrialDesign = TrialDesign()

@@ -7,7 +7,7 @@ docstrings. Values hold for a depressed adult of the reference weight; `OVERRIDE
 settings (the rat, interactions) as the paths that differ.
 
 Status: *measured* in the named source; *derived* from measurements; *fitted* (by least squares or by
-hand) to the named facts; *assumed* without data. Ranges are plausible bounds, not truncations.
+hand) to the named facts; *assumed* without data; *switch*, set by experiments. Ranges are plausible bounds, not truncations.
 """
 
 import dataclasses
@@ -211,6 +211,8 @@ class Glutamate:
     dialysate_lag: Leaf = parameter("tauGd", 0.3, "h", FIXED, 0.2, 0.4, "assumed", "assumed", "lag of the microdialysis observation")
     autoinhibition_gain: Leaf = parameter("rhoM", 0.5, "1", lognormal(0.4), 0.0, 2.0, "assumed", "Schobel2013", "brake on release by mGluR2/3 and adenosine A1 receptors")
     autoinhibition_time_constant: Leaf = parameter("tauMu", 0.5, "h", lognormal(0.3), 0.2, 1.0, "assumed", "assumed", "time constant of the brake")
+    autoinhibition_at_full_agonist: Leaf = parameter("fAg", 10.0, "1", FIXED, 2.0, 20.0, "assumed", "Schobel2013", "factor on autoinhibition under a full dose of an mGluR2/3 agonist")
+    release_cut_by_agonist: Leaf = parameter("cAg", 0.6, "1", FIXED, 0.0, 1.0, "assumed", "Schobel2013", "share of the extra pyramidal activity that a full agonist keeps from release")
     inflammation_effect_on_uptake: Leaf = parameter("etaT", 0.35, "1", logit_normal(0.3 / 0.65), 0.0, 0.7, "assumed", "assumed", "loss of uptake per unit of inflammation; sign disputed")
     transporter_time_constant: Leaf = parameter("tauT", 24.0, "h", FIXED, 12.0, 72.0, "assumed", "assumed", "adaptation of uptake capacity")
 
@@ -253,6 +255,7 @@ class Potentiation:
     potentiation_loss_rate: Leaf = parameter("kPd", 0.0135, "1/h", lognormal(0.96), 0.003, 0.04, "fitted", "TargetProfiles", "loss of fast potentiation")
     mtor_share: Leaf = parameter("phiP", 0.4, "1", FIXED, 0.0, 1.0, "assumed", "Li2010", "share of fast potentiation that needs mTORC1; a hypothesis, species dependent")
     hydroxynorketamine_gain: Leaf = parameter("epsH", 0.0, "1", logit_normal(0.5), 0.0, 0.5, "assumed", "Zanos2016", "drive of potentiation by hydroxynorketamine; a hypothesis, off")
+    opioid_share: Leaf = parameter("phiOp", 0.0, "1", FIXED, 0.0, 1.0, "assumed", "Bonaventura2021", "share of the drive of potentiation that needs opioid receptors; off: its size in people is untested")
     hydroxynorketamine_half_effect: Leaf = parameter("KH", 0.5, "uM", lognormal(0.3), 0.1, 10.0, "assumed", "assumed", "hydroxynorketamine of half effect")
 
 
@@ -364,6 +367,114 @@ class Dissociation:
 
 
 @group
+class Analgesia:
+    """Pain under ketamine, on a scale of 0 to 10 cm."""
+
+    equilibration_half_life: Leaf = parameter("thA", 11.8 / 60.0, "h", lognormal(0.4), 5.0 / 60.0, 20.0 / 60.0, "measured", "Olofsen2012", "effect-site half-life (11.8 min)")
+    r_potency: Leaf = parameter("rhoA", 0.3, "1", lognormal(0.3), 0.15, 0.5, "assumed", "Ebert1997", "R over S potency")
+    heat_half_concentration: Leaf = parameter("C50h", 110.0, "ng/mL", lognormal(0.5), 80.0, 300.0, "derived", "Olofsen2012", "S-equivalents that halve heat pain: 3.8 cm at 100 ng/mL with an assumed baseline of 8 cm")
+    pressure_half_concentration: Leaf = parameter("C50e", 345.0, "ng/mL", lognormal(0.5), 285.0, 660.0, "measured", "Simons2022", "S-equivalents that halve electrical and pressure pain")
+    clinical_half_concentration: Leaf = parameter("C50c", 150.0, "ng/mL", lognormal(0.6), 70.0, 350.0, "assumed", "Zanos2018", "S-equivalents that halve clinical pain")
+    baseline: Leaf = parameter("VAS0", 8.0, "cm", lognormal(0.1), 5.0, 9.0, "assumed", "Simons2022", "pain without drug; the stimulus is set to it")
+    norketamine_maximum: Leaf = parameter("ENK", 3.0, "cm", lognormal(0.4), 0.0, 4.0, "derived", "Olofsen2012", "pain that norketamine adds at most: 1.5 cm at 50 ng/mL in a bounded form")
+    norketamine_half_concentration: Leaf = parameter("CNKp", 50.0, "ng/mL", lognormal(0.4), 25.0, 200.0, "assumed", "Olofsen2012", "S-norketamine of half that effect")
+    norketamine_opposition: Leaf = parameter("wNKp", 0.5, "1", FIXED, 0.0, 1.0, "assumed", "Olofsen2012", "share of that effect: one study found it, two did not")
+    opioid_share: Leaf = parameter("wOp", 0.2, "1", FIXED, 0.0, 0.5, "assumed", "assumed", "share of analgesia that needs opioid receptors")
+    scale_maximum: Leaf = parameter("VASmax", 10.0, "cm", FIXED, None, None, "measured", "Simons2022", "end of the scale")
+    saturation_exponent: Leaf = parameter("nVAS", 12.0, "1", FIXED, None, None, "assumed", "assumed", "sharpness of the end of the scale")
+
+
+@group
+class Arousal:
+    """Nested probabilities of sedation, unresponsiveness and surgical anaesthesia."""
+
+    r_potency: Leaf = parameter("rhoN", 0.333, "1", lognormal(0.2), 0.2, 0.5, "measured", "Adams1992", "R over S potency; R as a partial agonist is not modelled")
+    sedation_half_concentration: Leaf = parameter("C50sed", 115.0, "ng/mL", lognormal(0.4), 70.0, 200.0, "assumed", "EsketamineLabel", "S-equivalents at which half are sedated")
+    sedation_exponent: Leaf = parameter("nsed", 2.5, "1", FIXED, 1.5, 4.0, "assumed", "assumed", "steepness of sedation")
+    unresponsive_half_concentration: Leaf = parameter("C50loc", 550.0, "ng/mL", lognormal(0.25), 400.0, 800.0, "derived", "Kienbaum2001", "S-equivalents at which half do not respond")
+    unresponsive_exponent: Leaf = parameter("nloc", 5.0, "1", FIXED, 3.0, 8.0, "assumed", "assumed", "steepness of unresponsiveness")
+    anaesthesia_half_concentration: Leaf = parameter("C50an", 1000.0, "ng/mL", lognormal(0.25), 800.0, 1500.0, "derived", "Zanos2018", "S-equivalents at which half are under surgical anaesthesia")
+    anaesthesia_exponent: Leaf = parameter("nan", 6.0, "1", FIXED, 4.0, 10.0, "assumed", "assumed", "steepness of anaesthesia")
+
+
+@group
+class Circulation:
+    """Blood pressure and heart rate, with a baroreflex that resets."""
+
+    pressure_maximum: Leaf = parameter("Emap", 36.0, "mmHg", lognormal(0.55), 25.0, 50.0, "fitted", "YaleReview2024", "highest rise of mean pressure before the baroreflex")
+    pressure_half_concentration: Leaf = parameter("Cmap", 95.0, "ng/mL", lognormal(0.4), 50.0, 200.0, "fitted", "Langsjo2005", "S-equivalents of half that rise")
+    r_potency: Leaf = parameter("rhoP", 0.1, "1", FIXED, 0.0, 0.3, "assumed", "Kamp2021", "R over S potency: no effect of R on cardiac output")
+    norketamine_antagonism: Leaf = parameter("CNKc", 150.0, "ng/mL", lognormal(0.4), 75.0, 1000.0, "assumed", "Kamp2021", "S-norketamine that doubles the half concentration; direction read")
+    pressure_time_constant: Leaf = parameter("tauP", 0.08, "h", FIXED, 0.03, 0.2, "assumed", "assumed", "time constant of pressure and heart rate")
+    baroreflex_gain: Leaf = parameter("kbr", 0.5, "1", lognormal(0.3), 0.2, 1.0, "assumed", "assumed", "counter-regulation by the baroreflex")
+    baroreflex_resetting_time: Leaf = parameter("taubr", 0.5, "h", lognormal(0.3), 0.2, 1.5, "assumed", "assumed", "time in which the baroreflex resets")
+    heart_rate_maximum: Leaf = parameter("Ehr", 56.0, "1/min", lognormal(0.4), 35.0, 75.0, "fitted", "Langsjo2005", "highest rise of heart rate")
+    heart_rate_half_concentration: Leaf = parameter("Chr", 400.0, "ng/mL", lognormal(0.4), 200.0, 800.0, "assumed", "assumed", "S-equivalents of half that rise")
+    reflex_slowing: Leaf = parameter("gbr", 0.25, "1/min/mmHg", lognormal(0.4), 0.0, 0.6, "assumed", "assumed", "slowing of the heart by pressure that is not reset")
+    systolic_share: Leaf = parameter("sSBP", 1.26, "1", FIXED, 1.1, 1.5, "derived", "YaleReview2024", "rise of systolic over mean pressure")
+    diastolic_share: Leaf = parameter("sDBP", 0.87, "1", FIXED, 0.7, 1.0, "derived", "YaleReview2024", "rise of diastolic over mean pressure")
+    age_effect: Leaf = parameter("ageP", 0.01, "1/year", FIXED, 0.0, 0.03, "assumed", "YaleReview2024", "relative rise of the pressure effect for each year of age; direction read")
+    reference_age: Leaf = parameter("agePref", 45.0, "year", FIXED, None, None, "assumed", "assumed", "age for which the maximum is stated")
+    resting_systolic: Leaf = parameter("SBP0", 122.0, "mmHg", normal(12.0), None, None, "assumed", "assumed", "systolic pressure awake, without drug")
+    resting_diastolic: Leaf = parameter("DBP0", 77.0, "mmHg", normal(8.0), None, None, "assumed", "assumed", "diastolic pressure awake, without drug")
+    resting_heart_rate: Leaf = parameter("HR0", 70.0, "1/min", normal(10.0), None, None, "assumed", "assumed", "heart rate awake, without drug")
+
+
+@group
+class Anxiety:
+    """Anxiolysis that begins with the drug and outlasts it."""
+
+    baseline: Leaf = parameter("A0", 25.0, "points", lognormal(0.2), 20.0, 32.0, "assumed", "Glue2017", "anxiety (HAM-A) before treatment")
+    half_concentration: Leaf = parameter("CAx", 85.0, "ng/mL", lognormal(0.4), 55.0, 120.0, "fitted", "Glue2017", "S-equivalents of half the acute effect")
+    hill_exponent: Leaf = parameter("nAx", 3.0, "1", FIXED, 2.0, 5.0, "assumed", "assumed", "steepness of the acute effect")
+    onset_time: Leaf = parameter("tonAx", 0.3, "h", FIXED, 0.1, 0.6, "fitted", "Glue2017", "onset of the acute effect")
+    offset_time: Leaf = parameter("toffAx", 3.0, "h", lognormal(0.4), 1.0, 12.0, "assumed", "assumed", "offset of the acute effect")
+    carry_rate: Leaf = parameter("kAx", 0.4, "1/h", lognormal(0.4), 0.15, 0.8, "fitted", "Glue2018", "rate at which the acute effect builds the persisting one")
+    persistence_time: Leaf = parameter("tauAx", 120.0, "h", lognormal(0.4), 48.0, 240.0, "assumed", "Glue2017", "loss of the persisting effect: up to one week at 1 mg/kg")
+    weight_acute: Leaf = parameter("wAxF", 0.5, "1", logit_normal(0.3 / 0.5), 0.3, 0.7, "fitted", "Glue2018", "share of anxiety that the acute effect can take")
+    weight_persisting: Leaf = parameter("wAxQ", 0.6, "1", logit_normal(0.3 / 0.4), 0.3, 0.8, "assumed", "assumed", "share that the persisting effect can take")
+    weight_mood: Leaf = parameter("wAxM", 0.3, "1", logit_normal(0.3 / 0.7), 0.0, 0.7, "assumed", "Glue2017", "share that follows mood; people who were not depressed improved too, so it is not the only path")
+
+
+@group
+class Connectivity:
+    """Default mode and salience networks as resting fMRI would see them, and rumination."""
+
+    baseline: Leaf = parameter("zb", 0.0, "1", normal(1.0), -0.3, 0.3, "assumed", "Kaiser2015", "default mode connectivity before treatment [SD]; the sign of the cohort's mean is contested")
+    normalisation: Leaf = parameter("gZ", 1.0, "1", FIXED, 0.0, 1.5, "assumed", "Evans2018", "how far the model's network state moves it toward the healthy mean")
+    fall_from_potentiation: Leaf = parameter("aZP", 1.0, "1", lognormal(0.4), 0.0, 2.0, "assumed", "Scheidegger2012", "fall with potentiation [SD], shrunk for publication bias")
+    acute_fall: Leaf = parameter("aZK", 0.63, "1", lognormal(0.4), 0.1, 1.2, "measured", "Adhikari2020", "acute fall at the reference concentration [SD]; midazolam does the same")
+    acute_salience_fall: Leaf = parameter("aZS", 1.13, "1", lognormal(0.3), 0.6, 1.7, "measured", "Adhikari2020", "acute fall of the salience network [SD]")
+    reference_concentration: Leaf = parameter("CrZ", 108.0, "ng/mL", FIXED, None, None, "derived", "PharmacokineticFit", "effect-site peak after 0.5 mg/kg in 40 min, S-equivalents")
+    rumination_weight: Leaf = parameter("wRum", 0.5, "1", logit_normal(0.3 / 0.5), 0.0, 0.9, "assumed", "assumed", "share of rumination that follows mood")
+    rumination_time: Leaf = parameter("tauRum", 168.0, "h", lognormal(0.4), 48.0, 500.0, "assumed", "assumed", "time in which rumination follows mood")
+
+
+@group
+class Markers:
+    """Blood and brain markers as a laboratory would measure them, without noise."""
+
+    il6_healthy: Leaf = parameter("m6", 1.2, "pg/mL", FIXED, None, None, "assumed", "assumed", "median interleukin 6 of healthy people; depends on the assay")
+    crp_healthy: Leaf = parameter("mC", 1.0, "mg/L", FIXED, None, None, "assumed", "assumed", "median C-reactive protein of healthy people")
+    tnf_healthy: Leaf = parameter("mT", 2.0, "pg/mL", FIXED, None, None, "assumed", "assumed", "median tumour necrosis factor of healthy people")
+    il6_per_inflammation: Leaf = parameter("l6", 1.02 * 0.7, "1", FIXED, 0.36, 1.07, "derived", "Osimo2020", "rise of ln IL-6 for each unit of inflammation; circular with the baseline of inflammation")
+    crp_per_inflammation: Leaf = parameter("lC", 1.18 * 1.1, "1", FIXED, 0.65, 1.95, "derived", "Osimo2020", "the same for CRP")
+    tnf_per_inflammation: Leaf = parameter("lT", 0.9 * 0.35, "1", FIXED, 0.16, 0.47, "derived", "Osimo2020", "the same for TNF")
+    acute_il6_gain: Leaf = parameter("g6", 0.9, "1", lognormal(0.8), 0.0, 2.0, "assumed", "Park2017", "acute rise of ln IL-6; the sign is not settled")
+    acute_il6_half_concentration: Leaf = parameter("K6", 0.35, "uM", FIXED, 0.1, 1.0, "assumed", "assumed", "unbound brain ketamine of half that rise")
+    acute_il6_delay: Leaf = parameter("tau6a", 1.5, "h", FIXED, 0.5, 3.0, "assumed", "assumed", "delay of the rise")
+    acute_il6_decay: Leaf = parameter("tau6b", 3.0, "h", FIXED, 1.0, 8.0, "assumed", "assumed", "decay of the rise")
+    plasma_bdnf_baseline: Leaf = parameter("pB0", 9.0, "ng/mL", lognormal(0.6), 4.0, 20.0, "measured", "PeerJ2021", "BDNF in plasma before treatment")
+    plasma_bdnf_gain: Leaf = parameter("gpB", 0.3, "1", lognormal(1.0), 0.0, 1.5, "assumed", "Haile2014", "relative rise for each unit of released BDNF")
+    plasma_bdnf_lag: Leaf = parameter("taupB", 3.0, "h", FIXED, 1.0, 8.0, "assumed", "assumed", "lag of plasma behind release")
+    mrs_glutamate_gain: Leaf = parameter("sGlu", 0.06, "1", lognormal(0.5), 0.0, 0.3, "assumed", "Rowland2005", "rise of spectroscopic glutamate over that outside of cells; below the detection limit of 4 %")
+    mrs_glutamine_gain: Leaf = parameter("sGln", 0.3, "1", lognormal(0.5), 0.0, 0.8, "assumed", "Rowland2005", "rise of spectroscopic glutamine over glutamate outside of cells")
+    mrs_glutamine_lag: Leaf = parameter("tauGln", 1.0 / 3.0, "h", FIXED, None, None, "assumed", "assumed", "lag of glutamine")
+    sv2a_specific_fraction: Leaf = parameter("fSV", 0.8, "1", FIXED, 0.7, 0.9, "assumed", "Holmes2022", "specific share of the distribution volume; unverified")
+    sv2a_responding_share: Leaf = parameter("dSV", 0.5, "1", FIXED, 0.3, 0.8, "assumed", "assumed", "share of terminals that follow the spines of excitatory cells")
+
+
+@group
 class PlasticityWindow:
     """What opens the window in which psychotherapy teaches more."""
 
@@ -405,6 +516,31 @@ class Hippocampus:
     presynaptic_factor: Leaf = parameter("xPca", 1.0, "1", FIXED, 0.0, 2.0, "assumed", "assumed", "factor on direct presynaptic release")
     prefrontal_weight: Leaf = parameter("wreg", 1.0, "1", FIXED, 0.5, 1.0, "assumed", "Fuchikami2015", "weight of prefrontal cortex in mood and network; 1 because the fitted set was fitted so, 0.7 is the alternative that asks for a refit")
     drive_to_prefrontal: Leaf = parameter("kreg", 0.0, "1", FIXED, 0.0, 0.3, "assumed", "assumed", "drive of prefrontal pyramidal activity by the hippocampus; off")
+
+
+def gate(symbol: str, source: str, meaning: str) -> Any:
+    """One mechanism that experiments silence or scale."""
+    return parameter(symbol, 1.0, "1", FIXED, 0.0, 10.0, "switch", source, meaning)
+
+
+@group
+class Gates:
+    """How much there is of each mechanism: 1 leaves it as it is, 0 silences it (`gates.py`)."""
+
+    ampa: Leaf = gate("uAMPA", "Maeng2008", "AMPA receptors: what the surge lets through")
+    l_type_calcium: Leaf = gate("uCav", "Lepack2015", "L-type calcium channels: calcium's effect on release and translation of BDNF")
+    trkb: Leaf = gate("uTrk", "Lepack2015", "TrkB receptors")
+    mtorc1: Leaf = gate("uMt", "Li2010", "mTORC1")
+    autoinhibition: Leaf = gate("uMu", "Schobel2013", "mGluR2/3 receptors; an agonist raises it to `glutamate.autoinhibition_at_full_agonist`")
+    interneuron_nmda: Leaf = gate("uI", "Gerhard2020", "what block of interneuron NMDA receptors does: disinhibition")
+    pyramidal_nmda: Leaf = gate("uP", "Autry2011", "what block of pyramidal NMDA receptors does: activity and eEF2")
+    presynaptic: Leaf = gate("uPre", "Lazarevic2021", "direct effect of ketamine on release")
+    hydroxynorketamine: Leaf = gate("uH", "Zanos2016", "effects of hydroxynorketamine")
+    habenula: Leaf = gate("uL", "Ma2023", "silencing of the lateral habenula")
+    opioid: Leaf = gate("uOp", "Bonaventura2021", "opioid receptors: the share of potentiation that needs them")
+    inflammation: Leaf = gate("uIN", "Park2017", "effect of ketamine on inflammation")
+    network_depression: Leaf = gate("uAN", "Moghaddam1997", "depression of the network by high concentrations")
+    expectancy: Leaf = gate("uX", "Daly2018", "expectancy and placebo response")
 
 
 @group
@@ -473,9 +609,16 @@ class Parameters:
     expectancy: Expectancy = dataclasses.field(default_factory=Expectancy)
     designs: Designs = dataclasses.field(default_factory=Designs)
     dissociation: Dissociation = dataclasses.field(default_factory=Dissociation)
+    analgesia: Analgesia = dataclasses.field(default_factory=Analgesia)
+    arousal: Arousal = dataclasses.field(default_factory=Arousal)
+    circulation: Circulation = dataclasses.field(default_factory=Circulation)
+    anxiety: Anxiety = dataclasses.field(default_factory=Anxiety)
+    connectivity: Connectivity = dataclasses.field(default_factory=Connectivity)
+    markers: Markers = dataclasses.field(default_factory=Markers)
     window: PlasticityWindow = dataclasses.field(default_factory=PlasticityWindow)
     psychotherapy: Psychotherapy = dataclasses.field(default_factory=Psychotherapy)
     hippocampus: Hippocampus = dataclasses.field(default_factory=Hippocampus)
+    gates: Gates = dataclasses.field(default_factory=Gates)
     smoothing: Smoothing = dataclasses.field(default_factory=Smoothing)
 
 

@@ -7,9 +7,20 @@ rating noise is added where patients are rated (`simulate`).
 import dataclasses
 from collections.abc import Callable
 
-from ketjax.model import exposure, mood, regions
+from ketjax.model import (
+    anxiety,
+    arousal,
+    exposure,
+    markers,
+    mood,
+    network,
+    outcomes,
+    regions,
+    synaptogenesis,
+)
 from ketjax.model import pharmacokinetics as pk
 from ketjax.model.parameters import Leaf, Parameters
+from ketjax.model.smooth import hill
 from ketjax.model.states import RegionState, State
 
 REGIONS = ("prefrontal", "hippocampus")
@@ -125,6 +136,80 @@ def _expectancy(v: View) -> Leaf:
     return v.state.fast_expectancy + v.state.session_expectancy + v.state.antidepressant
 
 
+def _region_views(v: View) -> tuple[Parameters, Parameters]:
+    return regions.prefrontal_parameters(v.p), regions.hippocampal_parameters(v.p)
+
+
+def _mood_share(v: View, drive: Leaf) -> Leaf:
+    """Share of the score that a mood drive alone would take."""
+    p = v.p.score
+    return p.improvable_share * hill(drive, p.half_effect_drive, p.drive_exponent, v.p.smoothing)
+
+
+def _anxiety(v: View) -> Leaf:
+    restored, potentiation = regions.shared_plasticity(v.state, *_region_views(v))
+    gain = mood.plasticity_gain(
+        potentiation,
+        synaptogenesis.saturated(restored, v.p.smoothing),
+        v.state.network_excess,
+        v.state.habenula,
+        v.state.consolidation,
+        v.p.score,
+    )
+    a = v.state.outcomes
+    return anxiety.anxiety(
+        a.acute_anxiolysis,
+        a.lasting_anxiolysis,
+        _mood_share(v, gain),
+        _mood_share(v, _expectancy(v)),
+        v.p.anxiety,
+    )
+
+
+def _default_mode(v: View) -> Leaf:
+    _, potentiation = regions.shared_plasticity(v.state, *_region_views(v))
+    return network.default_mode(
+        v.state.network_excess, potentiation, v.state.dissociation_site, v.p.connectivity
+    )
+
+
+def _pain(half: Callable[[Parameters], Leaf]) -> Callable[[View], Leaf]:
+    def compute(v: View) -> Leaf:
+        a = v.state.outcomes
+        return arousal.pain(
+            a.pain_site, a.pain_norketamine, half(v.p), v.p.gates.opioid, v.p.analgesia
+        )
+
+    return compute
+
+
+def _arousal(name: str) -> Callable[[View], Leaf]:
+    def compute(v: View) -> Leaf:
+        p = v.p.arousal
+        return arousal.probability(
+            outcomes.site_of(v.state, p.r_potency, v.p),
+            getattr(p, f"{name}_half_concentration"),
+            getattr(p, f"{name}_exponent"),
+            v.p.dissociation.concentration_floor,
+        )
+
+    return compute
+
+
+def _marker(name: str, acute: bool) -> Callable[[View], Leaf]:
+    def compute(v: View) -> Leaf:
+        p = v.p.markers
+        rise = p.acute_il6_gain * v.state.outcomes.acute_il6 if acute else 0.0
+        return markers.marker(
+            getattr(p, f"{name}_healthy"),
+            getattr(p, f"{name}_per_inflammation"),
+            v.state.inflammation,
+            rise,
+        )
+
+    return compute
+
+
 _TABLE = (
     Readout("plasma_ketamine", "ng/mL", 100.0, "ketamine in plasma, S and R", False, _ketamine),
     Readout("plasma_esketamine", "ng/mL", 100.0, "S-ketamine in plasma", False, lambda v: _nanogram(v.plasma.s_ketamine, v.p.metabolites.ketamine_molar_mass)),
@@ -160,5 +245,24 @@ _TABLE = (
     Readout("dissociation", "points", 10.0, "dissociation, CADSS", False, _cadss),
     Readout("drug_high", "points", 10.0, "drug high, 0 to 10", False, lambda v: mood.drug_high(v.state.dissociation_site, v.p.dissociation)),
     Readout("madrs", "points", 30.0, "depression score, MADRS without rating noise", False, lambda v: v.state.score),
+    Readout("anxiety", "points", 25.0, "anxiety, HAM-A", False, _anxiety),
+    Readout("heat_pain", "cm", 10.0, "heat pain, 0 to 10", False, _pain(lambda p: p.analgesia.heat_half_concentration)),
+    Readout("clinical_pain", "cm", 10.0, "clinical pain, 0 to 10", False, _pain(lambda p: p.analgesia.clinical_half_concentration)),
+    Readout("sedation", "1", 1.0, "probability of sedation", False, _arousal("sedation")),
+    Readout("unresponsive", "1", 1.0, "probability of not responding", False, _arousal("unresponsive")),
+    Readout("anaesthesia", "1", 1.0, "probability of surgical anaesthesia", False, _arousal("anaesthesia")),
+    Readout("systolic_pressure", "mmHg", 100.0, "systolic blood pressure", False, lambda v: v.p.circulation.resting_systolic + v.p.circulation.systolic_share * v.state.outcomes.pressure),
+    Readout("diastolic_pressure", "mmHg", 100.0, "diastolic blood pressure", False, lambda v: v.p.circulation.resting_diastolic + v.p.circulation.diastolic_share * v.state.outcomes.pressure),
+    Readout("heart_rate", "1/min", 100.0, "heart rate", False, lambda v: v.p.circulation.resting_heart_rate + v.state.outcomes.heart_rate),
+    Readout("default_mode_connectivity", "1", 1.0, "default mode connectivity in SD of people; noise of a scan not included", False, _default_mode),
+    Readout("salience_connectivity", "1", 1.0, "salience network connectivity relative to before treatment, in SD of people", False, lambda v: network.salience(v.state.dissociation_site, v.p.connectivity)),
+    Readout("rumination", "1", 1.0, "rumination relative to before treatment", False, lambda v: v.state.outcomes.rumination),
+    Readout("il6", "pg/mL", 2.0, "interleukin 6 in blood", False, _marker("il6", True)),
+    Readout("crp", "mg/L", 2.0, "C-reactive protein in blood, without its lag of a day", False, _marker("crp", False)),
+    Readout("tnf", "pg/mL", 2.0, "tumour necrosis factor in blood", False, _marker("tnf", False)),
+    Readout("plasma_bdnf", "ng/mL", 10.0, "BDNF in plasma", False, lambda v: v.state.outcomes.plasma_bdnf),
+    Readout("mrs_glutamate", "1", 1.0, "spectroscopic glutamate of prefrontal cortex relative to before treatment", False, lambda v: 1 + v.p.markers.mrs_glutamate_gain * (v.state.prefrontal.glutamate / regions.resting_glutamate(v.p) - 1)),
+    Readout("mrs_glutamine", "1", 1.0, "spectroscopic glutamine of prefrontal cortex relative to before treatment", False, lambda v: 1 + v.p.markers.mrs_glutamine_gain * v.state.outcomes.glutamine),
+    Readout("sv2a_binding", "1", 1.0, "SV2A distribution volume relative to before treatment, as PET would see it", True, lambda v, a, p: markers.sv2a_binding(_density(v, a, p) / regions.resting_density(p), v.p.markers)),
 )
 READOUTS: dict[str, Readout] = {readout.name: readout for readout in _TABLE}

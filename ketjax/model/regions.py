@@ -9,9 +9,9 @@ import dataclasses
 from ketjax.model import disinhibition, receptors, signalling, synaptogenesis
 from ketjax.model import glutamate as glu
 from ketjax.model.exposure import DrugSignals
-from ketjax.model.inputs import Inputs
-from ketjax.model.parameters import Leaf, Parameters
-from ketjax.model.states import RegionState
+from ketjax.model.gates import kept_by_agonist
+from ketjax.model.parameters import Gates, Leaf, Parameters
+from ketjax.model.states import RegionState, State
 
 
 def region_rates(
@@ -21,7 +21,7 @@ def region_rates(
     neuroinflammation: Leaf,
     practice: Leaf,
     p: Parameters,
-    inputs: Inputs,
+    level: Gates,
 ) -> RegionState:
     """Rates of change of one brain region.
 
@@ -32,15 +32,16 @@ def region_rates(
         neuroinflammation: IN [1].
         practice: Effect of practice on nascent synapses [1].
         p: Parameters of this region.
-        inputs: Blocks of AMPA receptors, TrkB and mTORC1 [1].
+        level: Levels of the gates [1].
 
     Returns:
         Rates of change [1/h].
     """
     g = p.glutamate
+    activity = a.pyramidal_rate * outside_drive
     released = glu.release(
-        a.pyramidal_rate * outside_drive, drug.brain, a.vesicle_pool, a.autoinhibition, g
-    )
+        activity, drug.brain, a.vesicle_pool, a.autoinhibition, g
+    ) * kept_by_agonist(activity, level.autoinhibition, p)
     surge = glu.surge(a.glutamate, resting_glutamate(p), p.smoothing)
     drive = a.trkb * a.plasticity_capacity
     return RegionState(
@@ -65,6 +66,7 @@ def region_rates(
             a.interneuron_rate,
             a.pyramidal_block,
             a.network_depression,
+            level.network_depression,
             p.circuit,
             p.smoothing,
         ),
@@ -73,14 +75,14 @@ def region_rates(
         dialysate=glu.dialysate_rate(a.dialysate, a.glutamate, g),
         autoinhibition=glu.autoinhibition_rate(a.autoinhibition, surge, g),
         uptake=glu.uptake_rate(a.uptake, neuroinflammation, g),
-        calcium=signalling.calcium_rate(a.calcium, surge, inputs.ampa_block, p.bdnf),
+        calcium=signalling.calcium_rate(a.calcium, surge, level.ampa, p.bdnf),
         phospho_eef2=signalling.eef2_rate(a.phospho_eef2, a.pyramidal_block, p.bdnf),
         bdnf_protein=signalling.bdnf_protein_rate(
             a.bdnf_protein, a.phospho_eef2, a.calcium, neuroinflammation, p.bdnf
         ),
         bdnf=signalling.bdnf_rate(a.bdnf, a.bdnf_protein, a.calcium, a.phospho_eef2, p.bdnf),
-        trkb=signalling.trkb_rate(a.trkb, a.bdnf, inputs.trkb_block, p.mtorc1),
-        mtorc1=signalling.mtorc1_rate(a.mtorc1, drive, a.s6k, inputs.mtor_block, p.mtorc1),
+        trkb=signalling.trkb_rate(a.trkb, a.bdnf, level.trkb, p.mtorc1),
+        mtorc1=signalling.mtorc1_rate(a.mtorc1, drive, a.s6k, level.mtorc1, p.mtorc1),
         s6k=signalling.s6k_rate(a.s6k, a.mtorc1, p.mtorc1),
         plasticity_capacity=signalling.capacity_rate(a.plasticity_capacity, drive, p.mtorc1),
         transit_protein=synaptogenesis.transit_protein_rate(
@@ -90,7 +92,7 @@ def region_rates(
             a.synaptic_protein, a.transit_protein, p.synapses
         ),
         potentiation=signalling.potentiation_rate(
-            a.potentiation, drive, drug.hydroxynorketamine, inputs.mtor_block, p.potentiation
+            a.potentiation, drive, drug.hydroxynorketamine, level.mtorc1, p.potentiation
         ),
         nascent_synapses=synaptogenesis.nascent_rate(
             a.nascent_synapses, a.stable_synapses, a.synaptic_protein, practice, p.synapses
@@ -105,6 +107,34 @@ def restored(a: RegionState, p: Parameters) -> Leaf:
     """Restored share of the synaptic deficit of one region [1]."""
     return synaptogenesis.restored_share(
         a.nascent_synapses + a.stable_synapses, resting_density(p), p.synapses
+    )
+
+
+def shared_plasticity(
+    state: State, prefrontal: Parameters, hippocampus: Parameters
+) -> tuple[Leaf, Leaf]:
+    """Restored synapses and potentiation as mood and network see them, over both regions.
+
+    Equation:
+        rbar = wreg r_PFC + (1 - wreg) r_HC;  Pbar likewise
+
+    Args:
+        state: Patient.
+        prefrontal: Parameters of prefrontal cortex, wreg [1].
+        hippocampus: Parameters of the hippocampus.
+
+    Returns:
+        rbar [1] and Pbar [1].
+
+    Source:
+        Fuchikami2015: prefrontal cortex is needed and suffices.
+    """
+    weight = prefrontal.hippocampus.prefrontal_weight
+    cortical = restored(state.prefrontal, prefrontal)
+    hippocampal = restored(state.hippocampus, hippocampus)
+    return (
+        weight * cortical + (1 - weight) * hippocampal,
+        weight * state.prefrontal.potentiation + (1 - weight) * state.hippocampus.potentiation,
     )
 
 

@@ -7,26 +7,26 @@ Owns `calcium`, `phospho_eef2`, `bdnf_protein`, `bdnf`, `trkb`, `mtorc1`, `s6k`,
 from ketjax.model.parameters import Bdnf, Leaf, Mtorc1, Potentiation
 
 
-def calcium_rate(calcium: Leaf, surge: Leaf, ampa_block: Leaf, p: Bdnf) -> Leaf:
+def calcium_rate(calcium: Leaf, surge: Leaf, gate: Leaf, p: Bdnf) -> Leaf:
     """Rate of change of calcium through AMPA receptors and voltage-gated channels.
 
     Equation:
-        q = (1 - bAMPA) pos0(G/G_base - 1);   Ca' = (q/(q + Kq) - Ca)/tauCa
+        q = gAMPA pos0(G/G_base - 1);   Ca' = (q/(q + Kq) - Ca)/tauCa
 
     Args:
         calcium: Ca [1].
         surge: pos0(G/G_base - 1), glutamate above rest [1].
-        ampa_block: bAMPA, blocked share of AMPA receptors [1].
+        gate: gAMPA, level of AMPA receptors, 1 without a blocker [1].
         p: Bdnf, Kq [1], tauCa [h].
 
     Returns:
         Ca' [1/h].
 
     Source:
-        Lepack2015: BDNF release needs AMPA receptors and L-type channels. The block acts on the
+        Lepack2015: BDNF release needs AMPA receptors and L-type channels. The gate acts on the
         surge, not on total throughput: otherwise 20 % block would abolish every effect.
     """
-    excess = (1 - ampa_block) * surge
+    excess = gate * surge
     return (excess / (excess + p.ampa_excess_half_drive) - calcium) / p.calcium_time_constant
 
 
@@ -103,16 +103,16 @@ def bdnf_rate(bdnf: Leaf, protein: Leaf, calcium: Leaf, phosphorylated: Leaf, p:
     return p.release_gain * protein * drive - p.clearance_rate * bdnf
 
 
-def trkb_rate(trkb: Leaf, bdnf: Leaf, trkb_block: Leaf, p: Mtorc1) -> Leaf:
+def trkb_rate(trkb: Leaf, bdnf: Leaf, gate: Leaf, p: Mtorc1) -> Leaf:
     """Rate of change of TrkB activity.
 
     Equation:
-        Tk' = kT ((1 - bTrk) Be^2/(Be^2 + KB^2) - Tk)
+        Tk' = kT (gTrk Be^2/(Be^2 + KB^2) - Tk)
 
     Args:
         trkb: Tk [1].
         bdnf: Be [1].
-        trkb_block: bTrk, blocked share of TrkB [1].
+        gate: gTrk, level of TrkB, 1 without a blocker [1].
         p: Mtorc1, kT [1/h], KB [1].
 
     Returns:
@@ -122,20 +122,20 @@ def trkb_rate(trkb: Leaf, bdnf: Leaf, trkb_block: Leaf, p: Mtorc1) -> Leaf:
         Haile2014: BDNF and response. Lepack2015: antibodies abolish the effect.
     """
     bound = bdnf * bdnf / (bdnf * bdnf + p.bdnf_half_activation * p.bdnf_half_activation)
-    return p.trkb_rate * ((1 - trkb_block) * bound - trkb)
+    return p.trkb_rate * (gate * bound - trkb)
 
 
-def mtorc1_rate(mtorc1: Leaf, drive: Leaf, s6k: Leaf, mtor_block: Leaf, p: Mtorc1) -> Leaf:
+def mtorc1_rate(mtorc1: Leaf, drive: Leaf, s6k: Leaf, gate: Leaf, p: Mtorc1) -> Leaf:
     """Rate of change of mTORC1 activity.
 
     Equation:
-        M' = kM ((1 - bR) Tk Q/(1 + gF F) - M)
+        M' = kM (gMt Tk Q/(1 + gF F) - M)
 
     Args:
         mtorc1: M [1].
         drive: Tk Q, TrkB activity times plasticity capacity [1].
         s6k: F [1].
-        mtor_block: bR, blocked share of mTORC1 [1].
+        gate: gMt, level of mTORC1, 1 without a blocker [1].
         p: Mtorc1, kM [1/h], gF [1].
 
     Returns:
@@ -144,7 +144,7 @@ def mtorc1_rate(mtorc1: Leaf, drive: Leaf, s6k: Leaf, mtor_block: Leaf, p: Mtorc
     Source:
         Li2010: peak near 30 min, baseline by 2 h; rapamycin abolishes synapses.
     """
-    return p.mtorc1_rate * ((1 - mtor_block) * drive / (1 + p.s6k_feedback_gain * s6k) - mtorc1)
+    return p.mtorc1_rate * (gate * drive / (1 + p.s6k_feedback_gain * s6k) - mtorc1)
 
 
 def s6k_rate(s6k: Leaf, mtorc1: Leaf, p: Mtorc1) -> Leaf:
@@ -207,18 +207,18 @@ def hydroxynorketamine_effect(concentration: Leaf, p: Potentiation) -> Leaf:
 
 
 def potentiation_rate(
-    potentiation: Leaf, drive: Leaf, hydroxynorketamine: Leaf, mtor_block: Leaf, p: Potentiation
+    potentiation: Leaf, drive: Leaf, hydroxynorketamine: Leaf, gate: Leaf, p: Potentiation
 ) -> Leaf:
     """Rate of change of fast functional potentiation.
 
     Equation:
-        P' = kP (Tk Q (1 - phiP bR) + epsH HN)(1 - P) - kPd P
+        P' = kP (Tk Q (1 - phiP (1 - gMt)) + epsH HN)(1 - P) - kPd P
 
     Args:
         potentiation: P [1].
         drive: Tk Q [1].
         hydroxynorketamine: HN [1].
-        mtor_block: bR [1].
+        gate: gMt, level of mTORC1 [1].
         p: Potentiation, kP and kPd [1/h], phiP, epsH [1].
 
     Returns:
@@ -227,5 +227,5 @@ def potentiation_rate(
     Source:
         TargetProfiles: course of the score. Zaytseva2023: synaptic GluA1 within 1 h.
     """
-    gain = drive * (1 - p.mtor_share * mtor_block) + p.hydroxynorketamine_gain * hydroxynorketamine
+    gain = drive * (1 - p.mtor_share * (1 - gate)) + p.hydroxynorketamine_gain * hydroxynorketamine
     return p.potentiation_rate * gain * (1 - potentiation) - p.potentiation_loss_rate * potentiation

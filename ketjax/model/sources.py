@@ -49,6 +49,8 @@ SOURCES: dict[str, Source] = {
     "Abdallah2018": Source("Abdallah 2018, Neuropsychopharmacology 43:2154", "10.1038/s41386-018-0136-3", "human", "21 people, 13C glutamine enrichment during infusion", "read"),
     "Homayoun2007": Source("Homayoun and Moghaddam 2007, J Neurosci 27:11496", "10.1523/JNEUROSCI.2213-07.2007", "rat", "awake, single units of prefrontal cortex under MK-801; shares of cells unverified", "read"),
     "Lazarevic2021": Source("Lazarevic 2021, Mol Psychiatry 26:7425", "10.1038/s41380-021-01246-3", "rodent", "depolarisation-evoked glutamate, which falls", "read"),
+    "Maeng2008": Source("Maeng 2008, Biol Psychiatry 63:349", "10.1016/j.biopsych.2007.05.028", "mouse", "NBQX before ketamine attenuates behaviour and p-GluR1", "read"),
+    "Bonaventura2021": Source("Bonaventura 2021, Mol Psychiatry 26:6704", "10.1038/s41380-021-01093-2", "rat", "S- but not R-ketamine acts on mu and kappa receptors; doses not given here", "read"),
     "Moghaddam1997": Source("Moghaddam 1997, J Neurosci 17:2921", "10.1523/JNEUROSCI.17-08-02921.1997", "rat", "awake, microdialysis of prefrontal cortex; peak sizes and times unverified", "read"),
     "Schobel2013": Source("Schobel 2013, Neuron 78:81", "10.1016/j.neuron.2013.02.011", "mouse", "hippocampus by region; mGluR2/3 agonist", "read"),
     # Signalling.
@@ -70,6 +72,18 @@ SOURCES: dict[str, Source] = {
     "Osimo2020": Source("Osimo 2020, Brain Behav Immun 87:901", "10.1016/j.bbi.2020.02.010", "human", "meta-analysis, 107 studies, 5166 patients", "read"),
     "Park2017": Source("Park 2017, J Psychiatr Res 84:113", "10.1016/j.jpsychires.2016.09.025", "human", "plasma cytokines of 80 patients", "read"),
     "Scheidegger2012": Source("Scheidegger 2012, PLoS ONE 7:e44799", "10.1371/journal.pone.0044799", "human", "17 healthy people, resting fMRI at 24 h", "read"),
+    # Acute effects and markers.
+    "Zanos2018": Source("Zanos 2018, Pharmacol Rev 70:621", "10.1124/pr.117.015198", "human", "review, table of concentrations by effect", "read"),
+    "Adams1992": Source("Adams 1992 (PMID 1332529)", "", "human", "anaesthetic potency, S three times R", "secondary"),
+    "Kienbaum2001": Source("Kienbaum 2001, Anesthesiology 94:252", "", "human", "S-ketamine 713 (295) ng/mL during anaesthesia", "read"),
+    "YaleReview2024": Source("Gen Hosp Psychiatry 2024", "10.1016/j.genhosppsych.2024.07.001", "human", "138 patients, 2342 infusions, blood pressure", "read"),
+    "Langsjo2005": Source("Langsjo 2005, Anesthesiology 103:258", "", "human", "S-ketamine by target-controlled infusion, healthy men", "read"),
+    "Kamp2021": Source("Kamp 2021, Br J Anaesth 127:23", "", "human", "cardiac output by enantiomer and norketamine; direction", "read"),
+    "Glue2017": Source("Glue 2017, J Psychopharmacol", "", "human", "12 patients with anxiety, ascending doses under the skin", "read"),
+    "Kaiser2015": Source("Kaiser 2015, JAMA Psychiatry 72:603", "10.1001/jamapsychiatry.2015.0071", "human", "meta-analysis of connectivity, 556 patients; a larger sample found the opposite sign", "read"),
+    "Adhikari2020": Source("Adhikari 2020 (PMC7267897)", "", "human", "30 healthy men, ketamine and midazolam, connectivity by fMRI", "read"),
+    "PeerJ2021": Source("PeerJ 2021 (PMC8015784)", "", "human", "plasma BDNF of 94 patients", "read"),
+    "Rowland2005": Source("Rowland 2005, Am J Psychiatry 162:394", "10.1176/appi.ajp.162.2.394", "human", "10 people, spectroscopy at 4 T: glutamine rises", "read"),
     # Trials and the score.
     "Daly2018": Source("Daly 2018, JAMA Psychiatry 75:139", "10.1001/jamapsychiatry.2017.3739", "human", "nasal esketamine by dose, resistant depression", "read"),
     "DiazGranados2010": Source("DiazGranados 2010, Arch Gen Psychiatry 67:793", "", "human", "18 patients, bipolar depression, crossover", "read"),

@@ -2,7 +2,7 @@
 
 Amounts are in umol, brain concentrations in uM, pools are relative to the drug-free healthy brain
 (1) unless said. `EnantiomerState` stands once for S and once for R, `RegionState` once for each
-brain region.
+brain region; nothing of `OutcomeState` acts on the others.
 """
 
 import dataclasses
@@ -69,6 +69,26 @@ class RegionState:
 
 
 @group
+class OutcomeState:
+    """What is seen beside the cascade and does not act on it."""
+
+    r_site: Leaf = state("CeR", "ng/mL", 100.0, "R-ketamine at the effect site of acute effects")
+    pain_site: Leaf = state("CeA", "ng/mL", 100.0, "effect site of analgesia, S-equivalents")
+    pain_norketamine: Leaf = state("CeNA", "ng/mL", 100.0, "S-norketamine at the effect site of analgesia")
+    circulation_norketamine: Leaf = state("CeNC", "ng/mL", 100.0, "S-norketamine at the effect site of the circulation")
+    pressure: Leaf = state("dMAP", "mmHg", 10.0, "rise of mean arterial pressure")
+    baroreflex: Leaf = state("Bar", "mmHg", 10.0, "pressure to which the baroreflex has reset")
+    heart_rate: Leaf = state("dHR", "1/min", 10.0, "rise of heart rate")
+    acute_anxiolysis: Leaf = state("AnxF", "1", 0.1, "acute anxiolysis")
+    lasting_anxiolysis: Leaf = state("AnxQ", "1", 0.1, "lasting anxiolysis")
+    rumination: Leaf = state("Rum", "1", 1.0, "rumination relative to before treatment")
+    early_il6: Leaf = state("A6a", "1", 0.1, "delay of the acute rise of interleukin 6")
+    acute_il6: Leaf = state("A6", "1", 0.1, "acute rise of interleukin 6")
+    plasma_bdnf: Leaf = state("pB", "ng/mL", 10.0, "BDNF in plasma")
+    glutamine: Leaf = state("Gl", "1", 0.1, "lagging glutamate of prefrontal cortex, which glutamine follows")
+
+
+@group
 class State:
     """The whole patient."""
 
@@ -76,6 +96,7 @@ class State:
     r_ketamine: EnantiomerState
     prefrontal: RegionState
     hippocampus: RegionState
+    outcomes: OutcomeState
     brain_ketamine: Leaf = state("Ke", "uM", 0.1, "unbound ketamine in the brain, racemate equivalents")
     dissociation_site: Leaf = state("CeD", "ng/mL", 100.0, "effect site of dissociation, S-equivalents")
     dissociation_tolerance: Leaf = state("TolD", "1", 0.1, "tolerance to dissociation")

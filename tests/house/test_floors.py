@@ -34,12 +34,17 @@ ROOMS: dict[str, tuple[str, str]] = {
     "dataset": ("errors", "dask numpy xarray zarr"),
     "analysis": ("dataset errors", "dask numpy scipy xarray"),
     "figures": ("analysis dataset errors", "matplotlib numpy xarray"),
+    "tables": ("", ""),
     # The roof.
     "doctor": ("backend solve", "jax numpy"),
     "audit": ("model population simulate study", "jax numpy"),
     "preparation": ("dataset errors model population simulate study", "jax numpy"),
+    "evidence": ("errors model population preparation simulate study", "numpy"),
     "run": ("audit backend dataset model population preparation simulate study", "numpy xarray"),
-    "cli": ("analysis backend dataset doctor errors figures model run study", "rich typer xarray"),
+    "cli": (
+        "analysis backend dataset doctor errors evidence figures model run study tables",
+        "dask rich typer xarray",
+    ),
     "__main__": ("cli", ""),
     "__init__": ("analysis backend dataset run study", ""),
 }

@@ -15,7 +15,7 @@ from ketjax.units import check_unit
 
 TABLE = {row.path: row for row in rows()}
 EVERY = pytest.mark.parametrize("row", TABLE.values(), ids=TABLE.keys())
-STATUSES = {"measured", "derived", "fitted", "assumed"}
+STATUSES = {"measured", "derived", "fitted", "assumed", "switch"}
 # Tables and types, where numbers are at home; all other files of the model hold equations.
 TABLES = {"inputs", "laws", "overrides", "parameters", "readouts", "sources", "states"}
 EQUATIONS = [
