@@ -46,7 +46,7 @@ def rhs(time: Leaf, state: State, p: Parameters, inputs: Inputs) -> State:
     """
     del time
     level = gates.gate_levels(p.gates, inputs.lost)
-    p = gates.gated_parameters(p, level)
+    p = gates.gated_parameters(p, inputs.lost)
     s, r = state.s_ketamine, state.r_ketamine
     s_kinetics = pk.s_disposition(p)
     r_kinetics = pk.r_disposition(s_kinetics, p.enantiomers)

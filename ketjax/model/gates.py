@@ -19,7 +19,7 @@ def gate_levels(own: Gates, lost: Gates) -> Gates:
     """Levels of all gates.
 
     Equation:
-        g = u (1 - b)
+        g = u - u b
 
     Args:
         own: u, the patient's own levels [1].
@@ -33,23 +33,23 @@ def gate_levels(own: Gates, lost: Gates) -> Gates:
     """
     return Gates(
         *(
-            getattr(own, field.name) * (1 - getattr(lost, field.name))
+            getattr(own, field.name) - getattr(own, field.name) * getattr(lost, field.name)
             for field in dataclasses.fields(Gates)
         )
     )
 
 
-def gated_parameters(p: Parameters, level: Gates) -> Parameters:
+def gated_parameters(p: Parameters, lost: Gates) -> Parameters:
     """Parameters as the gates leave them, where a parameter carries the mechanism.
 
     Equation:
         krel, aCa -> gCav (krel, aCa);  wI -> gI wI;  wP, we -> gP (wP, we);  epre -> gPre epre;
-        rhoM -> gMu rhoM;  epsH, aH -> gH (epsH, aH);  kP -> (1 - phiOp (1 - gOp)) kP;
-        kanti -> gIN kanti;  exg -> gX exg
+        rhoM -> gMu rhoM;  cAg -> cAg (gMu - 1)/(fAg - 1);  epsH, aH -> gH (epsH, aH);
+        kP -> (1 - phiOp (1 - gOp)) kP;  kanti -> gIN kanti;  exg -> gX exg
 
     Args:
         p: Parameters of the patient.
-        level: Levels of the gates [1].
+        lost: What the windows now open take from the gates [1].
 
     Returns:
         Parameters; AMPA receptors, TrkB, mTORC1, habenula and network depression have their gates
@@ -59,6 +59,11 @@ def gated_parameters(p: Parameters, level: Gates) -> Parameters:
         Lepack2015: calcium channels. Gerhard2020: interneurons. Schobel2013: agonist.
         Bonaventura2021: opioid receptors; its share is off.
     """
+    level = gate_levels(p.gates, lost)
+    # In this form exactly zero where neither parameter nor window touches the gate.
+    own = p.gates.autoinhibition
+    raised = (own - 1) - own * lost.autoinhibition
+    agonist = raised / (p.glutamate.autoinhibition_at_full_agonist - 1)
     opioid = 1 - p.potentiation.opioid_share * (1 - level.opioid)
     return dataclasses.replace(
         p,
@@ -72,6 +77,7 @@ def gated_parameters(p: Parameters, level: Gates) -> Parameters:
             p.glutamate,
             direct_presynaptic_gain=p.glutamate.direct_presynaptic_gain * level.presynaptic,
             autoinhibition_gain=p.glutamate.autoinhibition_gain * level.autoinhibition,
+            release_cut_by_agonist=p.glutamate.release_cut_by_agonist * agonist,
         ),
         bdnf=dataclasses.replace(
             p.bdnf,
@@ -96,23 +102,21 @@ def gated_parameters(p: Parameters, level: Gates) -> Parameters:
     )
 
 
-def kept_by_agonist(activity: Leaf, level: Leaf, p: Parameters) -> Leaf:
+def kept_by_agonist(activity: Leaf, p: Parameters) -> Leaf:
     """Share of release that an mGluR2/3 agonist leaves at once, before the brake has built up.
 
     Equation:
-        1 - cAg ((gMu - 1)/(fAg - 1)) pos0(E - 1)/E
+        1 - cAg pos0(E - 1)/E
 
     Args:
         activity: E, pyramidal activity [1].
-        level: gMu, level of autoinhibition [1].
-        p: Parameters, cAg and fAg [1].
+        p: Parameters as the gates leave them, cAg [1].
 
     Returns:
-        Factor on release [1], 1 at level 1.
+        Factor on release [1], 1 without an agonist.
 
     Source:
         Schobel2013: the agonist abolishes the surge; the brake on release alone comes too late.
     """
-    agonist = (level - 1) / (p.glutamate.autoinhibition_at_full_agonist - 1)
     excess = positive_part(activity - 1, p.smoothing) / activity
-    return 1 - p.glutamate.release_cut_by_agonist * agonist * excess
+    return 1 - p.glutamate.release_cut_by_agonist * excess

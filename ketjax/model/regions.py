@@ -41,7 +41,7 @@ def region_rates(
     activity = a.pyramidal_rate * outside_drive
     released = glu.release(
         activity, drug.brain, a.vesicle_pool, a.autoinhibition, g
-    ) * kept_by_agonist(activity, level.autoinhibition, p)
+    ) * kept_by_agonist(activity, p)
     surge = glu.surge(a.glutamate, resting_glutamate(p), p.smoothing)
     drive = a.trkb * a.plasticity_capacity
     return RegionState(

@@ -8,7 +8,7 @@ import pytest
 
 from ketjax.model import cascade
 from ketjax.model.covariates import individual
-from ketjax.model.gates import gate_levels, gated_parameters
+from ketjax.model.gates import UNTOUCHED, gate_levels, gated_parameters
 from ketjax.model.inputs import Inputs
 from ketjax.model.parameters import Gates, Parameters, replace
 from ketjax.model.states import rows
@@ -158,6 +158,6 @@ def test_patients_have_levels_of_their_own() -> None:
         patients, parameters=replace(patients.parameters, {"gates.ampa": levels})
     )
     p = individual(gated.parameters)
-    level = gate_levels(p.gates, Gates(*[0.0] * len(NAMES)))
+    level = gate_levels(p.gates, UNTOUCHED)
     np.testing.assert_array_equal(level.ampa, levels)
-    assert gated_parameters(p, level).bdnf.release_gain.shape == (3,)
+    assert gated_parameters(p, UNTOUCHED).bdnf.release_gain.shape == (3,)
