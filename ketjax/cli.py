@@ -4,25 +4,20 @@ import gc
 import json
 import os
 import sys
-import threading
-import time
 import tomllib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from ketjax.backend import prepared
-from ketjax.errors import EnvironmentFault, KetjaxError, TooManyFailures
+from ketjax.console import mistakes, progress, say, stop
+from ketjax.errors import EnvironmentFault, TooManyFailures
 
 if TYPE_CHECKING:
     from xarray import Dataset
 
 MAX_FAILED_SHARE = 1e-4
-INTERRUPTED = 130
 
 app = typer.Typer(
     add_completion=False,
@@ -54,7 +49,7 @@ def run_study(
     json_: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Simulate a study: a summary on stdout, a store and two figures on disk."""
-    with _mistakes():
+    with mistakes():
         from ketjax.dataset import open_store, read_attributes
         from ketjax.run import failed_share, run
         from ketjax.study import Study
@@ -71,19 +66,19 @@ def run_study(
         asked = asked.replace(**changes)
         count = asked.population.patients
         if (state := prepared().cache_state).startswith("off: ") and "KETJAX_CACHE" not in state:
-            _say(f"Programs are compiled anew each time: {state.removeprefix('off: ')}")
+            say(f"Programs are compiled anew each time: {state.removeprefix('off: ')}")
         try:
-            with _progress(asked.name, count) as tell:
+            with progress(asked.name, count) as tell:
                 run(asked, path, overwrite=overwrite, resume=resume, progress=tell)
         except KeyboardInterrupt:
             options = "".join(_option(k, v) for k, v in changes.items() if k != "seed")
             again = f"ketjax run {study}{options} --out {path} --resume"
-            _say(f"Interrupted. Go on with: {again}" if path.exists() else "Interrupted.")
-            _stop()
+            say(f"Interrupted. Go on with: {again}" if path.exists() else "Interrupted.")
+            stop()
         dataset = open_store(path)
         figures = _draw(path, dataset)
         _print_summary(path, dataset, json_)
-        _say(f"Store {path}; figures {', '.join(str(figure) for figure in figures)}")
+        say(f"Store {path}; figures {', '.join(str(figure) for figure in figures)}")
         share = failed_share(dataset)
         if share > MAX_FAILED_SHARE:
             raise TooManyFailures(
@@ -99,7 +94,7 @@ def summarise(
     json_: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Response, remission and change of MADRS, by arm and time."""
-    with _mistakes():
+    with mistakes():
         from ketjax.dataset import open_store
 
         _print_summary(store, open_store(store), json_)
@@ -108,7 +103,7 @@ def summarise(
 @app.command()
 def verify(store: Store) -> None:
     """Check every byte of a store against its journal."""
-    with _mistakes():
+    with mistakes():
         from ketjax.dataset import open_store
         from ketjax.dataset import verify as check
         from ketjax.errors import StoreError
@@ -116,7 +111,7 @@ def verify(store: Store) -> None:
         faults = check(store)
         if faults:
             raise StoreError("\n".join(faults))
-        _say(f"{store}: every shard equals its journal")
+        say(f"{store}: every shard equals its journal")
         _say_audit(open_store(store))
 
 
@@ -128,7 +123,7 @@ def parameters(
     species: Annotated[str, typer.Option(help="human or rat, or a named interaction.")] = "human",
 ) -> None:
     """Print the table of parameters."""
-    with _mistakes():
+    with mistakes():
         from ketjax.errors import Problem, StudyError, check_name
         from ketjax.model.overrides import OVERRIDES
         from ketjax.model.parameters import rows
@@ -181,24 +176,48 @@ def validate(
     ] = None,
 ) -> None:
     """Hold the model against the evidence: every finding with what the population does."""
-    with _mistakes():
+    with mistakes():
         from ketjax.evidence import KINDS, validate
         from ketjax.tables import formatted
 
-        verdicts = validate(patients=patients, progress=lambda name: _say(f"Simulating {name} ..."))
+        verdicts = validate(patients=patients, progress=lambda name: say(f"Simulating {name} ..."))
         records = [verdict.record() for verdict in verdicts]
         sys.stdout.write(formatted(list(records[0]), [list(r.values()) for r in records], format_))
         for verdict in verdicts:
             if not verdict.passed:
                 e = verdict.evidence
-                _say(f"{e.id} fails: {e.condition}. {e.reason}")
+                say(f"{e.id} fails: {e.condition}. {e.reason}")
         for kind in (*KINDS, ""):
             own = [v.passed for v in verdicts if kind in ("", v.evidence.kind)]
-            _say(f"{kind or 'all'}: {sum(own)} of {len(own)} pass, {sum(own) / len(own):.0%}")
+            say(f"{kind or 'all'}: {sum(own)} of {len(own)} pass, {sum(own) / len(own):.0%}")
         if figure is not None:
             from ketjax.figures import plot_evidence, save
 
-            _say(f"Figure {save(plot_evidence(records), figure)}")
+            say(f"Figure {save(plot_evidence(records), figure)}")
+
+
+@app.command()
+def attribute(
+    study: Annotated[Path, typer.Argument(help="The study, a TOML file.")],
+    arm: Annotated[str | None, typer.Option(help="Arm, instead of the first.")] = None,
+    mechanisms: Annotated[
+        str | None, typer.Option(help="Gates, separated by commas, instead of the usual seven.")
+    ] = None,
+    patients: Annotated[int | None, typer.Option(min=1, help="Patients.")] = 256,
+    format_: Annotated[
+        Literal["text", "csv", "markdown"], typer.Option("--format", help="How to print.")
+    ] = "text",
+) -> None:
+    """What each mechanism adds to the fall of the score: Shapley values over the population."""
+    with mistakes():
+        from ketjax.attribution import MECHANISMS, attribute, table
+        from ketjax.study import Study
+        from ketjax.tables import formatted
+
+        chosen = mechanisms.split(",") if mechanisms else MECHANISMS
+        asked = Study.read(study).replace(patients=patients)
+        found = attribute(asked, arm, mechanisms=chosen)
+        sys.stdout.write(formatted(*table(found), format_))
 
 
 @app.command()
@@ -206,7 +225,7 @@ def doctor(
     json_: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Say what this machine has: versions, devices, flags, cache; and try a small solve."""
-    with _mistakes():
+    with mistakes():
         from ketjax.doctor import examine
 
         found, faults = examine()
@@ -220,34 +239,6 @@ def doctor(
             raise EnvironmentFault("\n".join(faults))
 
 
-@contextmanager
-def _mistakes() -> Iterator[None]:
-    """Turn what a user can cause into a message and an exit code."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        _say("Interrupted.")
-        _stop()
-    except KetjaxError as error:
-        _say(str(error))
-        raise typer.Exit(error.exit_code) from None
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] == "ketjax":
-            raise
-        _say(f"The library {error.name} is not installed: pip install ketjax brings all of them.")
-        raise typer.Exit(EnvironmentFault.exit_code) from None
-    except OSError as error:
-        _say(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
-        raise typer.Exit(EnvironmentFault.exit_code) from None
-
-
-def _stop() -> NoReturn:
-    """End at once: compiler threads that still run would bring an orderly end down."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(INTERRUPTED)
-
-
 def _option(name: str, value: object) -> str:
     """A setting as an option of the command line."""
     if isinstance(value, bool):
@@ -258,50 +249,6 @@ def _option(name: str, value: object) -> str:
 def _has_seed(study: Path) -> bool:
     """Whether the manifest of a study that is known to be right states its seed."""
     return "seed" in tomllib.loads(study.read_text("utf-8-sig"))["population"]
-
-
-@contextmanager
-def _progress(title: str, total: int) -> Iterator[Any]:
-    """Progress on stderr: patients, patients per second, time left. Quiet without a terminal."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=total, rate="compiling")
-        begun: list[tuple[int, float]] = []
-
-        def tell(done: int, _: int) -> None:
-            # The first call comes when compilation ends: the rate counts from there.
-            if not begun:
-                threading.Thread(target=_load_libraries, daemon=True).start()
-            begun.append((done, time.perf_counter()))
-            (first, start), (_, now) = begun[0], begun[-1]
-            rate = (
-                f"{(done - first) / (now - start):,.0f} patients/s" if done > first else "running"
-            )
-            bar.update(task, completed=done, rate=rate)
-
-        yield tell
-
-
-def _load_libraries() -> None:
-    """Import what draws and summarises, half a second of work, while the solver runs."""
-    for name in ("dask.array", "ketjax.figures"):
-        import_module(name)
 
 
 def _draw(path: Path, dataset: "Dataset") -> list[Path]:
@@ -325,12 +272,12 @@ def _print_summary(path: Path, dataset: "Dataset", as_json: bool) -> None:
 
     _say_audit(dataset)
     if dataset.attrs.get("species", "human") != "human":
-        _say("A depression score means nothing in a rat: no summary.")
+        say("A depression score means nothing in a rat: no summary.")
         return
     wanted = (2.0, 24.0, 72.0, 168.0, 336.0)
     hours = [h for h in wanted if float(abs(dataset["time"] - h).min()) < 1e-6]
     if "madrs_rated" not in dataset or not hours:
-        _say("The store holds no rated MADRS at 2 h, 24 h, day 3, 7 or 14: no summary.")
+        say("The store holds no rated MADRS at 2 h, 24 h, day 3, 7 or 14: no summary.")
         return
     summary = summarise(dataset, hours=hours)
     speed = dataset.attrs.get("patients_per_second")
@@ -355,7 +302,7 @@ def _print_summary(path: Path, dataset: "Dataset", as_json: bool) -> None:
         else f"{dataset.sizes['patient']:,} patients, {failed} failed\n"
     )
     if "largest_solver_error" in dataset.attrs:
-        _say(
+        say(
             f"{dataset.attrs['steps']} steps: the largest local error is within the tolerance in "
             f"{dataset.attrs['within_tolerance']:.1%} of the patients, and at most "
             f"{dataset.attrs['largest_solver_error']:.2g} times it"
@@ -368,16 +315,11 @@ def _say_audit(dataset: "Dataset") -> None:
 
     if worst := disagreement(dataset):
         name, size = worst
-        _say(
+        say(
             f"Marched again in float64: {dataset.attrs['audited_patients']:,} patients; at most "
             f"{size:.1e} of a readout's scale apart ({name}); "
             f"{dataset.attrs['audit_status_differs']} ended otherwise"
         )
-
-
-def _say(text: str) -> None:
-    """A message on stderr."""
-    sys.stderr.write(text.rstrip() + "\n")
 
 
 def main() -> None:

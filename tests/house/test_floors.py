@@ -41,9 +41,15 @@ ROOMS: dict[str, tuple[str, str]] = {
     "preparation": ("dataset errors model population simulate study", "jax numpy"),
     "evidence": ("errors model population preparation simulate study", "numpy"),
     "run": ("audit backend dataset model population preparation simulate study", "numpy xarray"),
+    "attribution": (
+        "analysis errors model population preparation regimen simulate study",
+        "numpy xarray",
+    ),
+    "console": ("errors", "rich typer"),
     "cli": (
-        "analysis backend dataset doctor errors evidence figures model run study tables",
-        "dask rich typer xarray",
+        "analysis attribution backend console dataset doctor errors evidence figures model run "
+        "study tables",
+        "typer xarray",
     ),
     "__main__": ("cli", ""),
     "__init__": ("analysis backend dataset run study", ""),

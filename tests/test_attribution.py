@@ -1,0 +1,52 @@
+"""Attribution of a study's effect: shares add, a silent mechanism has none, a chain shares."""
+
+import numpy as np
+import pytest
+
+from ketjax.attribution import attribute, table
+from ketjax.errors import StudyError
+from ketjax.study import Study
+
+MANIFEST = """
+name = "shares"
+[population]
+patients = 1
+seed = 5
+typical = true
+[output]
+horizon = "1 day"
+times = ["0 h", "24 h"]
+readouts = ["madrs"]
+[solver]
+dtype = "float64"
+[arms.infusion]
+expectancy = "open_label"
+[[arms.infusion.doses]]
+drug = "ketamine"
+route = "intravenous"
+amount = "0.5 mg/kg"
+duration = "40 min"
+time = "0 h"
+"""
+
+
+def test_shares_add_to_the_effect() -> None:
+    mechanisms = ("interneuron_nmda", "trkb", "opioid")
+    found = attribute(Study.parse(MANIFEST), mechanisms=mechanisms, hours=(24.0,))
+    share = {name: float(found["share"].sel(mechanism=name).squeeze()) for name in mechanisms}
+    total, rest = float(found["effect"].squeeze()), float(found["rest"].squeeze())
+    assert sum(share.values()) + rest == pytest.approx(total, rel=1e-12)
+    assert share["opioid"] == pytest.approx(0, abs=1e-9)  # its share is off
+    assert total > rest > 1  # expectancy and habenula are left
+    assert share["trkb"] > 1 and share["interneuron_nmda"] > 1
+    head, lines = table(found)
+    assert [line[0] for line in lines] == [*mechanisms, "none of these", "all"]
+    shares = [float(line[2]) for line in lines]
+    assert len(head) == 3 and sum(shares[:-1]) == pytest.approx(100, abs=2) and shares[-1] == 100
+
+
+def test_what_cannot_be_attributed_is_told_at_once() -> None:
+    with pytest.raises(StudyError) as raised:
+        attribute(Study.parse(MANIFEST), "placebo", mechanisms=("ampa", "ampa", "nmda"))
+    assert {problem.place for problem in raised.value.problems} == {"arm", "mechanisms"}
+    assert "nmda" in str(raised.value) and np.char.count(str(raised.value), "different") >= 1
