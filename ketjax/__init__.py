@@ -16,8 +16,8 @@ from ketjax import backend
 
 if TYPE_CHECKING:
     from ketjax.analysis import summarise as summarise
+    from ketjax.corridor import run as run
     from ketjax.dataset import open_store as open_store
-    from ketjax.run import run as run
     from ketjax.study import Study as Study
 
 __version__ = "0.1.0"
@@ -26,7 +26,7 @@ backend.prepare()
 
 _HOMES = {
     "Study": "ketjax.study",
-    "run": "ketjax.run",
+    "run": "ketjax.corridor",
     "open_store": "ketjax.dataset",
     "summarise": "ketjax.analysis",
 }

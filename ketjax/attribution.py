@@ -69,7 +69,7 @@ def attribute(
         )
         for number, on in enumerate(coalitions(len(mechanisms)))
     }
-    times = np.unique([0.0, *hours])
+    times = sorted({0.0, *map(float, hours)})
     simulation = Simulation(
         recipe,
         treatments,
@@ -82,7 +82,7 @@ def attribute(
     solution = simulation.solve(draw(recipe, patients))
     scores = solution.readouts["madrs"].astype(np.float64)
     scores[np.broadcast_to((solution.status != 0).any(axis=0), scores.shape)] = np.nan
-    falls = scores[:, :1] - scores[:, [int(np.flatnonzero(times == hour)[0]) for hour in hours]]
+    falls = scores[:, :1] - scores[:, [times.index(hour) for hour in hours]]
     points = {"units": "points"}
     return xr.Dataset(
         {

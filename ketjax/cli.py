@@ -50,8 +50,8 @@ def run_study(
 ) -> None:
     """Simulate a study: a summary on stdout, a store and two figures on disk."""
     with mistakes():
+        from ketjax.corridor import failed_share, run
         from ketjax.dataset import open_store, read_attributes
-        from ketjax.run import failed_share, run
         from ketjax.study import Study
 
         if overwrite and resume:

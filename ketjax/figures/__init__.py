@@ -2,6 +2,14 @@
 
 from ketjax.figures.courses import plot_cascade, plot_response
 from ketjax.figures.evidence import plot_evidence
+from ketjax.figures.panels import plot_outcomes, plot_panels
 from ketjax.figures.style import save
 
-__all__ = ["plot_cascade", "plot_evidence", "plot_response", "save"]
+__all__ = [
+    "plot_cascade",
+    "plot_evidence",
+    "plot_outcomes",
+    "plot_panels",
+    "plot_response",
+    "save",
+]

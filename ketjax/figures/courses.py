@@ -77,7 +77,7 @@ def plot_cascade(dataset: xr.Dataset, figure: Figure | None = None) -> Figure:
     grid = figure.subplots(rows, columns, sharex=True, squeeze=False)
     places = grid.T.ravel()
     for number, (panel, axes) in enumerate(zip(panels, places, strict=False), start=1):
-        _draw_bands(axes, drawn[panel.variable])
+        draw_bands(axes, drawn[panel.variable])
         axes.set_title(f"{number}  {panel.title}", loc="left", fontsize=TEXT_SIZE + 1.5)
         unit = dataset[panel.variable].attrs.get("units", "unit unknown")
         axes.set_ylabel(f"{panel.label} [{unit}]", fontsize=TEXT_SIZE)
@@ -141,8 +141,13 @@ def plot_response(dataset: xr.Dataset, figure: Figure | None = None) -> Figure:
     return figure
 
 
-def _draw_bands(axes: Axes, band: xr.DataArray) -> None:
-    """All arms of one readout: bands and medians."""
+def draw_bands(axes: Axes, band: xr.DataArray) -> None:
+    """Draw all arms of one readout, bands and medians, on a panel.
+
+    Args:
+        axes: The panel.
+        band: The readout as `bands` gives it, with dims arm, time and quantile.
+    """
     places = time_positions(band["time"].to_numpy())
     colours = arm_colours(band["arm"].values)
     for arm, width in arm_widths(colours).items():

@@ -24,7 +24,9 @@ def test_values_are_the_mean_over_all_orders() -> None:
 def test_effects_that_add_are_their_own_shares_and_a_chain_is_shared_alike() -> None:
     on = coalitions(3)
     assert on[5].tolist() == [True, False, True]
-    np.testing.assert_allclose(shapley(on.astype(float) @ np.array([2.0, 3.0, 0.0])), [2.0, 3.0, 0.0])
+    np.testing.assert_allclose(
+        shapley(on.astype(float) @ np.array([2.0, 3.0, 0.0])), [2.0, 3.0, 0.0]
+    )
     np.testing.assert_allclose(shapley(6.0 * on.all(axis=1).astype(float)), [2.0, 2.0, 2.0])
 
 

@@ -40,19 +40,22 @@ ROOMS: dict[str, tuple[str, str]] = {
     "audit": ("model population simulate study", "jax numpy"),
     "preparation": ("dataset errors model population simulate study", "jax numpy"),
     "evidence": ("errors model population preparation simulate study", "numpy"),
-    "run": ("audit backend dataset model population preparation simulate study", "numpy xarray"),
+    "corridor": (
+        "audit backend dataset model population preparation simulate study",
+        "numpy xarray",
+    ),
     "attribution": (
         "analysis errors model population preparation regimen simulate study",
         "numpy xarray",
     ),
     "console": ("errors", "rich typer"),
     "cli": (
-        "analysis attribution backend console dataset doctor errors evidence figures model run "
-        "study tables",
+        "analysis attribution backend console corridor dataset doctor errors evidence figures "
+        "model study tables",
         "typer xarray",
     ),
     "__main__": ("cli", ""),
-    "__init__": ("analysis backend dataset run study", ""),
+    "__init__": ("analysis backend corridor dataset study", ""),
 }
 # A study asks for the vocabulary of the model when it is read, not when it is imported.
 DEFERRED = {("fields", "vocabulary")}

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 import ketjax
-from ketjax import audit, preparation, simulate
-from ketjax import run as corridor
+from ketjax import audit, corridor, preparation, simulate
 from ketjax.dataset import disagreement, verify
 from ketjax.errors import StoreError, StudyError
 from ketjax.model.parameters import leaf
@@ -95,6 +94,13 @@ def test_tolerance_that_the_steps_kept_is_told(store: Path) -> None:
     assert dataset.attrs["within_tolerance"] == pytest.approx(np.mean(worst <= 1))
     assert dataset.attrs["largest_solver_error"] == pytest.approx(worst.max())
     assert 0 < dataset.attrs["largest_solver_error"] <= simulate.ACCEPT
+
+
+def test_public_names_stay_what_they_are_after_use() -> None:
+    """A module of the same name would take the place of a function once it is imported."""
+    for name in ketjax._HOMES:
+        assert callable(getattr(ketjax, name)) and callable(getattr(ketjax, name)), name
+    assert not {*ketjax._HOMES} & {path.stem for path in Path(ketjax.__file__).parent.iterdir()}
 
 
 def test_shard_that_cannot_be_written_ends_the_run(

@@ -1,0 +1,142 @@
+"""Panels of a study: chosen readouts over time, and outcomes side by side by arm."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from ketjax.analysis import bands, summarise
+from ketjax.figures.courses import draw_bands
+from ketjax.figures.style import TEXT_SIZE, arm_colours, draw_footer, draw_time_axis, tidy
+
+COLUMNS = 3
+
+
+def plot_panels(
+    dataset: xr.Dataset, variables: Sequence[str], *, title: str = "", figure: Figure | None = None
+) -> Figure:
+    """Draw readouts over time: the median of each arm and the band of the middle 90 % of patients.
+
+    Args:
+        dataset: A store.
+        variables: Readouts; of regional ones prefrontal cortex is drawn, the hippocampus dashed.
+        title: What the figure shows.
+        figure: An empty figure to draw on.
+
+    Returns:
+        The figure.
+
+    Raises:
+        StoreError: The store lacks a readout.
+    """
+    drawn = bands(dataset, *variables)
+    columns = min(COLUMNS, len(variables))
+    rows = -(-len(variables) // columns)
+    if figure is None:
+        figure = Figure(figsize=(4.8 * columns, 2.7 * rows + 1.1), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes, name in zip(grid.flat, variables, strict=False):
+        draw_bands(axes, drawn[name])
+        meaning = str(dataset[name].attrs.get("long_name", name))
+        axes.set_title(_short(meaning), loc="left", fontsize=TEXT_SIZE + 1)
+        unit = dataset[name].attrs.get("units", "unit unknown")
+        axes.set_ylabel("" if unit == "1" else f"[{unit}]", fontsize=TEXT_SIZE)
+        draw_time_axis(axes, float(dataset["time"][-1]))
+    for axes in list(grid.flat)[len(variables) :]:
+        axes.set_axis_off()
+    regional = any("region" in dataset[name].dims for name in variables)
+    population = dataset.sizes["patient"] > 1
+    _legend(figure, dataset, regional, population)
+    if title:
+        figure.suptitle(title, fontsize=TEXT_SIZE + 3, x=0.01, ha="left")
+    draw_footer(figure, dataset)
+    return figure
+
+
+def plot_outcomes(
+    dataset: xr.Dataset, hours: Sequence[float], *, title: str = "", figure: Figure | None = None
+) -> Figure:
+    """Draw mean change, response and remission of the rated score, arm beside arm.
+
+    Args:
+        dataset: A store with ``madrs_rated``, ``baseline_madrs`` and ``status``.
+        hours: Times [h], each an output time of the store.
+        title: What the figure shows.
+        figure: An empty figure to draw on.
+
+    Returns:
+        The figure: the mean change with one standard deviation of the patients, proportions with
+        95 % Wilson intervals.
+    """
+    summary = summarise(dataset, hours)
+    arms = [str(arm) for arm in summary["arm"].values]
+    if figure is None:
+        figure = Figure(figsize=(13.5, 0.42 * len(arms) * len(hours) + 2.2), layout="constrained")
+    panels = (
+        ("madrs_change", "Change of the score, mean ± SD", "MADRS [points]"),
+        ("response", "Response: score halved", "patients [%]"),
+        ("remission", "Remission: score 10 or less", "patients [%]"),
+    )
+    grid = figure.subplots(1, 3, sharey=True)
+    places = np.arange(len(arms))[::-1].astype(float)
+    shades = np.linspace(1.0, 0.35, len(hours))
+    height = 0.8 / len(hours)
+    for axes, (name, heading, label) in zip(grid, panels, strict=True):
+        for k, hour in enumerate(hours):
+            one = summary.sel(hour=hour)
+            values = one[name].to_numpy()
+            if name == "madrs_change":
+                spread = np.tile(one["madrs_change_sd"].to_numpy(), (2, 1))
+            else:
+                spread = np.abs(
+                    np.stack([one[f"{name}_low"] - values, one[f"{name}_high"] - values])
+                )
+            axes.barh(
+                places + height * ((len(hours) - 1) / 2 - k),
+                values,
+                height=0.9 * height,
+                xerr=spread,
+                color="#0072B2",
+                alpha=shades[k],
+                error_kw={"elinewidth": 0.8, "ecolor": "0.3"},
+                label=_when(hour),
+            )
+        axes.set_title(heading, loc="left", fontsize=TEXT_SIZE + 1)
+        axes.set_xlabel(label, fontsize=TEXT_SIZE)
+        tidy(axes)
+    grid[0].set_yticks(places, [arm.replace("_", " ") for arm in arms], fontsize=TEXT_SIZE)
+    grid[0].legend(fontsize=TEXT_SIZE - 1, frameon=False)
+    if title:
+        figure.suptitle(title, fontsize=TEXT_SIZE + 3, x=0.01, ha="left")
+    draw_footer(figure, dataset)
+    return figure
+
+
+def _short(meaning: str) -> str:
+    """A meaning as a title: its first part, with a capital."""
+    first = meaning.split(",")[0].split(" relative to")[0]
+    return first[:1].upper() + first[1:]
+
+
+def _when(hour: float) -> str:
+    return f"{hour / 24:g} d" if hour >= 48 else f"{hour:g} h"
+
+
+def _legend(figure: Figure, dataset: xr.Dataset, regional: bool, population: bool) -> None:
+    colours = arm_colours(dataset["arm"].values)
+    handles: list[Line2D | Patch] = [
+        Line2D([], [], color=colour, linewidth=2.0, label=arm.replace("_", " "))
+        for arm, colour in colours.items()
+    ]
+    if regional:
+        handles.append(
+            Line2D([], [], color="0.4", linewidth=1.0, linestyle=(0, (4, 2)), label="hippocampus")
+        )
+    if population:
+        handles.append(Patch(color="0.85", label="5-95 % of patients"))
+    figure.legend(
+        handles=handles, loc="outside upper left", ncols=6, frameon=False, fontsize=TEXT_SIZE
+    )
