@@ -45,6 +45,80 @@ FIGURES: dict[str, Plot] = {
         ),
         title="What is left of the cascade when one link is blocked",
     ),
+    "s05_routes": partial(
+        plot_panels,
+        variables=(
+            "plasma_ketamine",
+            "plasma_norketamine",
+            "interneuron_block",
+            "dialysate_glutamate",
+            "dissociation",
+            "madrs",
+        ),
+        title="Five routes in usual doses",
+    ),
+    "s06_courses": partial(
+        plot_panels,
+        variables=("plasticity_capacity", "synapse_gain", "consolidation", "madrs"),
+        title="One, six and twelve open infusions, and three months after",
+    ),
+    "s07_antidepressant": partial(
+        plot_outcomes,
+        hours=(24.0, 168.0, 672.0, 1344.0),
+        title="Ketamine and a daily antidepressant, each in its own trial design",
+    ),
+    "s08_psychotherapy": partial(
+        plot_panels,
+        variables=("synapse_gain", "potentiation", "learning", "madrs"),
+        title="Four sessions near or far from one infusion: a hypothesis",
+    ),
+    "s09_default_mode": partial(
+        plot_panels,
+        variables=(
+            "default_mode_connectivity",
+            "salience_connectivity",
+            "network_excess",
+            "rumination",
+            "madrs",
+        ),
+        title="Networks and rumination after one infusion",
+    ),
+    "s10_inflammation": partial(
+        plot_panels,
+        variables=("il6", "crp", "inflammation", "bdnf", "synapse_density", "madrs"),
+        title="Six infusions in patients who differ in inflammation alone",
+    ),
+    "s11_presynaptic": partial(
+        plot_panels,
+        variables=("vesicle_pool", "dialysate_glutamate", "bdnf", "synapse_gain", "madrs"),
+        title="A direct effect on release beside disinhibition",
+    ),
+    "s12_rivals": partial(
+        plot_panels,
+        variables=(
+            "dialysate_glutamate",
+            "bdnf",
+            "potentiation",
+            "synapse_gain",
+            "habenula",
+            "madrs",
+        ),
+        title="Each explanation alone",
+    ),
+    "s13_safety": partial(
+        plot_panels,
+        variables=(
+            "plasma_ketamine",
+            "dissociation",
+            "systolic_pressure",
+            "heart_rate",
+            "sedation",
+            "unresponsive",
+            "heat_pain",
+            "madrs",
+        ),
+        title="What is felt and measured in the first day, by dose",
+    ),
 }
 """Study to what draws it."""
 

@@ -117,8 +117,8 @@ def plot_outcomes(
 
 def _short(meaning: str) -> str:
     """A meaning as a title: its first part, with a capital."""
-    first = meaning.split(",")[0].split(" relative to")[0]
-    return first[:1].upper() + first[1:]
+    first = meaning.split(",")[0].split(" relative to")[0].split(":")[0]
+    return first if first[1:2].isupper() else first[:1].upper() + first[1:]
 
 
 def _when(hour: float) -> str:
@@ -138,5 +138,5 @@ def _legend(figure: Figure, dataset: xr.Dataset, regional: bool, population: boo
     if population:
         handles.append(Patch(color="0.85", label="5-95 % of patients"))
     figure.legend(
-        handles=handles, loc="outside upper left", ncols=6, frameon=False, fontsize=TEXT_SIZE
+        handles=handles, loc="outside lower left", ncols=5, frameon=False, fontsize=TEXT_SIZE
     )

@@ -58,7 +58,9 @@ def arm_colours(arms: Iterable[str]) -> dict[str, str]:
     """
     names = [str(arm) for arm in arms]
     others = [name for name in names if name not in ARM_COLOURS]
-    spare = {name: OTHER_COLOURS[i % len(OTHER_COLOURS)] for i, name in enumerate(others)}
+    free = [colour for name, colour in ARM_COLOURS.items() if name not in names]
+    colours = (*OTHER_COLOURS, *free)
+    spare = {name: colours[i % len(colours)] for i, name in enumerate(others)}
     return {name: ARM_COLOURS.get(name) or spare[name] for name in names}
 
 
@@ -111,10 +113,10 @@ def tidy(axes: Axes) -> None:
 
 def draw_footer(figure: Figure, dataset: xr.Dataset) -> None:
     """Say under the figure where its numbers come from, and what they are not."""
-    attributes = dataset.attrs
+    attributes, patients = dataset.attrs, dataset.sizes["patient"]
     origin = [
         str(attributes.get("study", "study without a name")),
-        f"{dataset.sizes['patient']:,} virtual patients per arm",
+        f"{patients:,} virtual patients per arm" if patients > 1 else "the typical patient",
         f"seed {attributes.get('seed', 'unknown')}",
         f"ketjax {attributes.get('ketjax_version', 'version unknown')}",
     ]
