@@ -121,9 +121,18 @@ def parameters(
         Literal["text", "csv", "markdown"], typer.Option("--format", help="How to print.")
     ] = "text",
     species: Annotated[str, typer.Option(help="human or rat, or a named interaction.")] = "human",
+    sources: Annotated[
+        bool, typer.Option("--sources", help="Print the sources and what rests on each.")
+    ] = False,
 ) -> None:
-    """Print the table of parameters."""
+    """Print the table of parameters, or of the sources that it rests on."""
     with mistakes():
+        if sources:
+            from ketjax.model.provenance import resting_on
+            from ketjax.tables import formatted
+
+            sys.stdout.write(formatted(*resting_on(), format_))
+            return
         from ketjax.errors import Problem, StudyError, check_name
         from ketjax.model.overrides import OVERRIDES
         from ketjax.model.parameters import rows

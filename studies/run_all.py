@@ -16,7 +16,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 import ketjax
-from ketjax.figures import plot_outcomes, plot_panels, plot_response, save
+from ketjax.figures import plot_outcomes, plot_panels, plot_response, plot_survival, save
 
 FOLDER = Path(__file__).parent
 Plot = Callable[[xr.Dataset], Figure]
@@ -58,9 +58,9 @@ FIGURES: dict[str, Plot] = {
         title="Five routes in usual doses",
     ),
     "s06_courses": partial(
-        plot_panels,
-        variables=("plasticity_capacity", "synapse_gain", "consolidation", "madrs"),
-        title="One, six and twelve open infusions, and three months after",
+        plot_survival,
+        starts={"one": 24.0, "six_in_two_weeks": 288.0, "twelve_in_four_weeks": 624.0},
+        title="Responders who stay well after one, six and twelve open infusions",
     ),
     "s07_antidepressant": partial(
         plot_outcomes,

@@ -4,6 +4,7 @@ from ketjax.figures.courses import plot_cascade, plot_response
 from ketjax.figures.evidence import plot_evidence
 from ketjax.figures.panels import plot_outcomes, plot_panels
 from ketjax.figures.style import save
+from ketjax.figures.survival import plot_survival
 
 __all__ = [
     "plot_cascade",
@@ -11,5 +12,6 @@ __all__ = [
     "plot_outcomes",
     "plot_panels",
     "plot_response",
+    "plot_survival",
     "save",
 ]

@@ -49,9 +49,7 @@ def plot_panels(
         axes.set_axis_off()
     regional = any("region" in dataset[name].dims for name in variables)
     population = dataset.sizes["patient"] > 1
-    _legend(figure, dataset, regional, population)
-    if title:
-        figure.suptitle(title, fontsize=TEXT_SIZE + 3, x=0.01, ha="left")
+    _legend(figure, dataset, title, regional, population)
     draw_footer(figure, dataset)
     return figure
 
@@ -125,7 +123,9 @@ def _when(hour: float) -> str:
     return f"{hour / 24:g} d" if hour >= 48 else f"{hour:g} h"
 
 
-def _legend(figure: Figure, dataset: xr.Dataset, regional: bool, population: bool) -> None:
+def _legend(
+    figure: Figure, dataset: xr.Dataset, title: str, regional: bool, population: bool
+) -> None:
     colours = arm_colours(dataset["arm"].values)
     handles: list[Line2D | Patch] = [
         Line2D([], [], color=colour, linewidth=2.0, label=arm.replace("_", " "))
@@ -138,5 +138,12 @@ def _legend(figure: Figure, dataset: xr.Dataset, regional: bool, population: boo
     if population:
         handles.append(Patch(color="0.85", label="5-95 % of patients"))
     figure.legend(
-        handles=handles, loc="outside lower left", ncols=5, frameon=False, fontsize=TEXT_SIZE
+        handles=handles,
+        loc="outside upper left",
+        ncols=6,
+        frameon=False,
+        fontsize=TEXT_SIZE,
+        title=title or None,
+        title_fontsize=TEXT_SIZE + 3,
+        alignment="left",
     )
