@@ -26,7 +26,7 @@ def relapse_days(
     responders = score[first] <= (1 - RESPONSE_FRACTION) * score[0]
     later = score[first + 1 :, responders] >= limit
     twice = later[:-1] & later[1:]
-    relapsed = twice.any(axis=0)
+    relapsed = np.asarray(twice.any(axis=0))
     days = (times[first + 1 :] - times[first]) / DAY
     return np.where(relapsed, days[twice.argmax(axis=0)], days[-1]), relapsed
 
