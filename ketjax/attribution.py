@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from ketjax.analysis.attribution import coalitions, shapley
-from ketjax.errors import Problem, StudyError, check_name
+from ketjax.errors import Problem, StudyError, check_name, check_range
 from ketjax.model.overrides import OVERRIDES
 from ketjax.population import draw
 from ketjax.preparation import check_arms, check_recipe, recipe_of
@@ -54,6 +54,8 @@ def attribute(
         given = f"{len(mechanisms)}, {len(set(mechanisms))} different"
         allowed = f"1 to {MOST} different ones"
         problems.append(Problem("mechanisms", "cannot be combined", given, allowed, code="number"))
+    for hour in hours:
+        problems += check_range("hours", float(hour), 0.0, study.horizon, "h")
     if problems:
         raise StudyError(problems)
     recipe = recipe_of(study)

@@ -21,8 +21,13 @@ def relapse_days(
     Returns:
         Days to the first of the two visits, or to the last visit of all, and whether it was a
         relapse; shape (responder,).
+
+    Raises:
+        ValueError: Fewer than two visits follow.
     """
     first = int(np.abs(times - start).argmin())
+    if first + 2 >= times.size:
+        raise ValueError(f"relapse after {start:g} h needs two visits that follow")
     responders = score[first] <= (1 - RESPONSE_FRACTION) * score[0]
     later = score[first + 1 :, responders] >= limit
     twice = later[:-1] & later[1:]

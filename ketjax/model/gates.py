@@ -8,6 +8,8 @@ state, so that a gate alone does nothing.
 
 import dataclasses
 
+import jax.numpy as jnp
+
 from ketjax.model.parameters import Gates, Leaf, Parameters
 from ketjax.model.smooth import positive_part
 
@@ -44,7 +46,7 @@ def gated_parameters(p: Parameters, lost: Gates) -> Parameters:
 
     Equation:
         krel, aCa -> gCav (krel, aCa);  wI -> gI wI;  wP, we -> gP (wP, we);  epre -> gPre epre;
-        rhoM -> gMu rhoM;  cAg -> cAg (gMu - 1)/(fAg - 1);  epsH, aH -> gH (epsH, aH);
+        rhoM -> gMu rhoM;  cAg -> cAg max(0, gMu - 1)/(fAg - 1);  epsH, aH -> gH (epsH, aH);
         kP -> (1 - phiOp (1 - gOp)) kP;  kanti -> gIN kanti;  exg -> gX exg
 
     Args:
@@ -63,6 +65,7 @@ def gated_parameters(p: Parameters, lost: Gates) -> Parameters:
     # In this form exactly zero where neither parameter nor window touches the gate.
     own = p.gates.autoinhibition
     raised = (own - 1) - own * lost.autoinhibition
+    raised = jnp.where(raised > 0, raised, 0.0)  # less than the whole brake is no agonist
     agonist = raised / (p.glutamate.autoinhibition_at_full_agonist - 1)
     opioid = 1 - p.potentiation.opioid_share * (1 - level.opioid)
     return dataclasses.replace(

@@ -3,6 +3,8 @@
 None of them acts on the cascade. Owns `early_il6`, `acute_il6`, `plasma_bdnf`, `glutamine`.
 """
 
+import math
+
 import jax.numpy as jnp
 
 from ketjax.model.parameters import Leaf, Markers
@@ -94,12 +96,12 @@ def glutamine_rate(glutamine: Leaf, glutamate: Leaf, p: Markers) -> Leaf:
     """Rate of change of lagging glutamate, which glutamine follows.
 
     Equation:
-        Gl' = (G/G_base - 1 - Gl)/tauGln
+        Gl' = (ln 2/thGln)(G/G_base - 1 - Gl)
 
     Args:
         glutamine: Gl [1].
         glutamate: G/G_base [1].
-        p: Markers, tauGln [h].
+        p: Markers, thGln [h].
 
     Returns:
         Gl' [1/h].
@@ -107,7 +109,7 @@ def glutamine_rate(glutamine: Leaf, glutamate: Leaf, p: Markers) -> Leaf:
     Source:
         Rowland2005: glutamine rises.
     """
-    return (glutamate - 1 - glutamine) / p.mrs_glutamine_lag
+    return math.log(2) / p.mrs_glutamine_half_life * (glutamate - 1 - glutamine)
 
 
 def sv2a_binding(density: Leaf, p: Markers) -> Leaf:

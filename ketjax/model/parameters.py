@@ -377,7 +377,7 @@ class Analgesia:
     clinical_half_concentration: Leaf = parameter("C50c", 150.0, "ng/mL", lognormal(0.6), 70.0, 350.0, "assumed", "Zanos2018", "S-equivalents that halve clinical pain")
     baseline: Leaf = parameter("VAS0", 8.0, "cm", lognormal(0.1), 5.0, 9.0, "assumed", "Simons2022", "pain without drug; the stimulus is set to it")
     norketamine_maximum: Leaf = parameter("ENK", 3.0, "cm", lognormal(0.4), 0.0, 4.0, "derived", "Olofsen2012", "pain that norketamine adds at most: 1.5 cm at 50 ng/mL in a bounded form")
-    norketamine_half_concentration: Leaf = parameter("CNKp", 50.0, "ng/mL", lognormal(0.4), 25.0, 200.0, "assumed", "Olofsen2012", "S-norketamine of half that effect")
+    norketamine_half_concentration: Leaf = parameter("CNKp", 50.0, "ng/mL", lognormal(0.4), 25.0, 200.0, "assumed", "assumed", "S-norketamine of half that effect")
     norketamine_opposition: Leaf = parameter("wNKp", 0.5, "1", FIXED, 0.0, 1.0, "assumed", "Olofsen2012", "share of that effect: one study found it, two did not")
     opioid_share: Leaf = parameter("wOp", 0.2, "1", FIXED, 0.0, 0.5, "assumed", "assumed", "share of analgesia that needs opioid receptors")
     scale_maximum: Leaf = parameter("VASmax", 10.0, "cm", FIXED, None, None, "measured", "Simons2022", "end of the scale")
@@ -440,7 +440,7 @@ class Anxiety:
 class Connectivity:
     """Default mode and salience networks as resting fMRI would see them, and rumination."""
 
-    baseline: Leaf = parameter("zb", 0.0, "1", normal(1.0), -0.3, 0.3, "assumed", "Kaiser2015", "default mode connectivity before treatment [SD]; the sign of the cohort's mean is contested")
+    baseline: Leaf = parameter("zb", 0.0, "1", normal(1.0), -2.0, 2.0, "assumed", "Kaiser2015", "default mode connectivity before treatment [SD]; the sign of the cohort's mean is contested")
     normalisation: Leaf = parameter("gZ", 1.0, "1", FIXED, 0.0, 1.5, "assumed", "Evans2018", "how far the model's network state moves it toward the healthy mean")
     fall_from_potentiation: Leaf = parameter("aZP", 1.0, "1", lognormal(0.4), 0.0, 2.0, "assumed", "Scheidegger2012", "fall with potentiation [SD], shrunk for publication bias")
     acute_fall: Leaf = parameter("aZK", 0.63, "1", lognormal(0.4), 0.1, 1.2, "measured", "Adhikari2020", "acute fall at the reference concentration [SD]; midazolam does the same")
@@ -467,10 +467,10 @@ class Markers:
     plasma_bdnf_baseline: Leaf = parameter("pB0", 9.0, "ng/mL", lognormal(0.6), 4.0, 20.0, "measured", "PeerJ2021", "BDNF in plasma before treatment")
     plasma_bdnf_gain: Leaf = parameter("gpB", 0.3, "1", lognormal(1.0), 0.0, 1.5, "assumed", "Haile2014", "relative rise for each unit of released BDNF")
     plasma_bdnf_lag: Leaf = parameter("taupB", 3.0, "h", FIXED, 1.0, 8.0, "assumed", "assumed", "lag of plasma behind release")
-    mrs_glutamate_gain: Leaf = parameter("sGlu", 0.06, "1", lognormal(0.5), 0.0, 0.3, "assumed", "Rowland2005", "rise of spectroscopic glutamate over that outside of cells; below the detection limit of 4 %")
+    mrs_glutamate_gain: Leaf = parameter("sGlu", 0.06, "1", lognormal(0.5), 0.0, 0.3, "assumed", "assumed", "rise of spectroscopic glutamate over that outside of cells; below the detection limit of 4 %")
     mrs_glutamine_gain: Leaf = parameter("sGln", 0.3, "1", lognormal(0.5), 0.0, 0.8, "assumed", "Rowland2005", "rise of spectroscopic glutamine over glutamate outside of cells")
-    mrs_glutamine_lag: Leaf = parameter("tauGln", 1.0 / 3.0, "h", FIXED, None, None, "assumed", "assumed", "lag of glutamine")
-    sv2a_specific_fraction: Leaf = parameter("fSV", 0.8, "1", FIXED, 0.7, 0.9, "assumed", "Holmes2022", "specific share of the distribution volume; unverified")
+    mrs_glutamine_half_life: Leaf = parameter("thGln", 1.0 / 3.0, "h", FIXED, None, None, "assumed", "assumed", "half-life with which glutamine follows")
+    sv2a_specific_fraction: Leaf = parameter("fSV", 0.8, "1", FIXED, 0.7, 0.9, "assumed", "assumed", "specific share of the distribution volume")
     sv2a_responding_share: Leaf = parameter("dSV", 0.5, "1", FIXED, 0.3, 0.8, "assumed", "assumed", "share of terminals that follow the spines of excitatory cells")
 
 

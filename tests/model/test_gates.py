@@ -143,9 +143,15 @@ def test_levels_have_derivatives() -> None:
         return jax.numpy.stack([jax.numpy.asarray(x, float) for x in jax.tree.leaves(out)])
 
     with jax.enable_x64(True):
-        for name in ("ampa", "l_type_calcium", "interneuron_nmda", "autoinhibition"):
-            slope = jax.jacfwd(rates)(0.7, name)
-            step = (rates(0.7 + 1e-5, name) - rates(0.7 - 1e-5, name)) / 2e-5
+        places = {
+            "ampa": 0.7,
+            "l_type_calcium": 0.7,
+            "interneuron_nmda": 0.7,
+            "autoinhibition": 3.0,
+        }
+        for name, level in places.items():
+            slope = jax.jacfwd(rates)(level, name)
+            step = (rates(level + 1e-5, name) - rates(level - 1e-5, name)) / 2e-5
             assert float(abs(slope).max()) > 0.01, name
             np.testing.assert_allclose(slope, step, rtol=1e-5, atol=1e-7)
 
