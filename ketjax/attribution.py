@@ -29,7 +29,7 @@ def attribute(
     arm: str | None = None,
     *,
     mechanisms: Sequence[str] = MECHANISMS,
-    hours: Sequence[float] = HOURS,
+    hours: Sequence[float] | None = None,
 ) -> xr.Dataset:
     """Shapley values of mechanisms for the fall of the score.
 
@@ -37,7 +37,8 @@ def attribute(
         study: Who is treated and how.
         arm: Arm of the study; its first if None.
         mechanisms: Gates to open one after the other.
-        hours: Times of the effect [h].
+        hours: Times of the effect [h]; those of a day and a week that the study reaches if None, or
+            its end.
 
     Returns:
         Dataset with dims mechanism, hour and patient: ``share`` of the fall [points], ``effect``
@@ -47,6 +48,8 @@ def attribute(
         StudyError: A name or a time does not exist, or there are too many mechanisms.
     """
     arm = next(iter(study.arms)) if arm is None else arm
+    if hours is None:
+        hours = [hour for hour in HOURS if hour <= study.horizon] or [study.horizon]
     problems = check_name("arm", arm, study.arms, "arm")
     for mechanism in mechanisms:
         problems += check_name("mechanisms", mechanism, Mechanism.__args__, "mechanism")

@@ -212,7 +212,10 @@ def attribute(
     mechanisms: Annotated[
         str | None, typer.Option(help="Gates, separated by commas, instead of the usual seven.")
     ] = None,
-    patients: Annotated[int | None, typer.Option(min=1, help="Patients.")] = 256,
+    hours: Annotated[
+        str | None, typer.Option(help="Hours of the effect, separated by commas.")
+    ] = None,
+    patients: Annotated[int, typer.Option(min=1, help="Patients.")] = 256,
     format_: Annotated[
         Literal["text", "csv", "markdown"], typer.Option("--format", help="How to print.")
     ] = "text",
@@ -224,8 +227,14 @@ def attribute(
         from ketjax.tables import formatted
 
         chosen = mechanisms.split(",") if mechanisms else MECHANISMS
+        try:
+            when = [float(hour) for hour in hours.split(",")] if hours else None
+        except ValueError:
+            raise typer.BadParameter(
+                f"--hours {hours}: numbers are needed, such as 24,168"
+            ) from None
         asked = Study.read(study).replace(patients=patients)
-        found = attribute(asked, arm, mechanisms=chosen)
+        found = attribute(asked, arm, mechanisms=chosen, hours=when)
         sys.stdout.write(formatted(*table(found), format_))
 
 

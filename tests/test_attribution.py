@@ -46,7 +46,9 @@ def test_shares_add_to_the_effect() -> None:
 
 def test_what_cannot_be_attributed_is_told_at_once() -> None:
     with pytest.raises(StudyError) as raised:
-        attribute(Study.parse(MANIFEST), "placebo", mechanisms=("ampa", "ampa", "nmda"))
+        attribute(
+            Study.parse(MANIFEST), "placebo", mechanisms=("ampa", "ampa", "nmda"), hours=[168]
+        )
     places = {problem.place for problem in raised.value.problems}
     assert places == {"arm", "mechanisms", "hours"}  # the study ends before day 7
     assert "nmda" in str(raised.value) and "different" in str(raised.value)
