@@ -3,7 +3,8 @@
     python studies/run_all.py [--patients 2000] [--out out/studies] [NAME ...]
 
 Each study is a manifest beside this file with its question on top; its story, `NAME.md`, gives the
-answer. A study that is there already is not run again; `--overwrite` does.
+answer, and `NAME.csv` beside the figure the numbers that it quotes. A study that is there already
+is not run again; `--overwrite` does.
 """
 
 import argparse
@@ -12,13 +13,16 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
 import ketjax
 from ketjax.figures import plot_outcomes, plot_panels, plot_response, plot_survival, save
+from ketjax.tables import formatted
 
 FOLDER = Path(__file__).parent
+HOURS = (2.0, 24.0, 168.0, 336.0, 672.0, 1344.0)
 Plot = Callable[[xr.Dataset], Figure]
 
 FIGURES: dict[str, Plot] = {
@@ -123,6 +127,34 @@ FIGURES: dict[str, Plot] = {
 """Study to what draws it."""
 
 
+def numbers(dataset: xr.Dataset) -> str:
+    """Each arm's mean course of each readout in a few numbers, as CSV.
+
+    Prefrontal cortex stands for regional readouts; of the score the fall [%] is given, of the rated
+    score the patients in whom it has halved [%].
+    """
+    hours = [hour for hour in HOURS if hour <= float(dataset["time"][-1])]
+    lines = []
+    for name, values in dataset.data_vars.items():
+        if "time" not in values.dims:
+            continue
+        if "region" in values.dims:
+            values = values.sel(region="prefrontal")
+        if name == "madrs":
+            name, values = "fall of madrs [%]", 100 * (1 - values / values.isel(time=0))
+        if name == "madrs_rated":
+            name, values = "response [%]", 100 * (values <= dataset["baseline_madrs"] / 2)
+        means = values.mean("patient").transpose("arm", "time").compute()
+        for arm in means["arm"].values:
+            one = means.sel(arm=arm)
+            when = float(one["time"][int(np.argmax(one.to_numpy()))])
+            seen = [one.sel(time=hour, method="nearest") for hour in hours]
+            cells = (one.max(), when, one.min(), one[-1], *seen)
+            lines.append([str(name), str(arm), *(f"{float(cell):.4g}" for cell in cells)])
+    times = [f"at {hour:g} h" for hour in hours]
+    return formatted(["readout", "arm", "highest", "at", "lowest", "end", *times], lines, "csv")
+
+
 def main() -> None:
     """Run and draw."""
     parser = argparse.ArgumentParser(description="Run every study and draw its figure.")
@@ -142,7 +174,9 @@ def main() -> None:
         store, before = chosen.out / f"{name}.zarr", time.perf_counter()
         if chosen.overwrite or not store.exists():
             ketjax.run(study, store, overwrite=chosen.overwrite)
-        figure = save(FIGURES[name](ketjax.open_store(store)), chosen.out / f"{name}.png")
+        dataset = ketjax.open_store(store)
+        figure = save(FIGURES[name](dataset), chosen.out / f"{name}.png")
+        (chosen.out / f"{name}.csv").write_text(numbers(dataset), "utf-8")
         print(f"{name:28} {time.perf_counter() - before:6.1f} s  {figure}", flush=True)
     print(f"{'all':28} {time.perf_counter() - began:6.1f} s")
 

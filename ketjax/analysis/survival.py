@@ -3,20 +3,27 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-RESPONSE_FRACTION = 0.5
+from ketjax.analysis.summaries import RESPONSE_FRACTION
+
+RELAPSE_SCORE = 20.0
+"""Score of relapse [points], as in the trial of six infusions."""
+
 DAY = 24.0  # [h]
 
 
 def relapse_days(
-    times: NDArray[np.floating], score: NDArray[np.floating], start: float, limit: float
+    times: NDArray[np.floating],
+    score: NDArray[np.floating],
+    start: float,
+    lost: NDArray[np.bool_],
 ) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
-    """Time to relapse of those who respond: two visits in a row at or above a score.
+    """Time to relapse of those who respond: two visits in a row that count as lost.
 
     Args:
         times: Visits [h], shape (time,).
         score: Score [points], shape (time, patient); the first visit is before treatment.
         start: Visit at which response is judged and from which time counts [h].
-        limit: Score of relapse [points].
+        lost: Where a patient counts as lost by the rule of the trial, shape (time, patient).
 
     Returns:
         Days to the first of the two visits, or to the last visit of all, and whether it was a
@@ -29,7 +36,7 @@ def relapse_days(
     if first + 2 >= times.size:
         raise ValueError(f"relapse after {start:g} h needs two visits that follow")
     responders = score[first] <= (1 - RESPONSE_FRACTION) * score[0]
-    later = score[first + 1 :, responders] >= limit
+    later = lost[first + 1 :, responders]
     twice = later[:-1] & later[1:]
     relapsed = np.asarray(twice.any(axis=0))
     days = (times[first + 1 :] - times[first]) / DAY

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-RESPONSE = 50.0  # least fall that counts as response [%]
-REMISSION = 10.0  # highest score that counts as remission [points]
+from ketjax.analysis.summaries import REMISSION_SCORE, RESPONSE_FRACTION
+from ketjax.analysis.survival import DAY, RELAPSE_SCORE, relapse_days
+
 KEPT = 25.0  # least fall of those who stay well after one infusion [%]
-RELAPSE = 20.0  # lowest score that counts as relapse after a course [points]
-DAY = 24.0  # [h]
 
 
 @dataclass(frozen=True)
@@ -109,33 +108,28 @@ def share_of_change(course: Course, start: float, stop: float) -> float:
 def response(course: Course, start: float, stop: float) -> float:
     """Patients whose score has halved [%]."""
     del stop
-    return float(100 * (course.at(start) <= (1 - RESPONSE / 100) * course.values[0]).mean())
+    return float(100 * (course.at(start) <= (1 - RESPONSE_FRACTION) * course.values[0]).mean())
 
 
 def remission(course: Course, start: float, stop: float) -> float:
     """Patients at or below the remission score [%]."""
     del stop
-    return float(100 * (course.at(start) <= REMISSION).mean())
+    return float(100 * (course.at(start) <= REMISSION_SCORE).mean())
 
 
 def sustained_response(course: Course, start: float, stop: float) -> float:
     """Patients whose score has halved at two or more of the visits of the window [%]."""
     inside = (course.times >= start - 1e-9) & (course.times <= stop + 1e-9)
-    return float(100 * ((course.falls()[inside] >= RESPONSE).sum(axis=0) >= 2).mean())
+    return float(
+        100 * ((course.falls()[inside] >= 100 * RESPONSE_FRACTION).sum(axis=0) >= 2).mean()
+    )
 
 
 def _days_well(course: Course, start: float, stop: float, lost: NDArray[np.bool_]) -> NDArray:
-    """Days from `start` until two visits in a row are `lost`, for those who respond at `start`.
-
-    Patients who stay well until `stop` have infinity.
-    """
-    first = int(np.abs(course.times - start).argmin())
-    responders = course.falls()[first] >= RESPONSE
-    inside = (course.times > start) & (course.times <= stop + 1e-9)
-    times, gone = course.times[inside], lost[inside][:, responders]
-    twice = gone[:-1] & gone[1:]
-    relapsed = twice.any(axis=0)
-    return np.where(relapsed, (times[twice.argmax(axis=0)] - start) / DAY, np.inf)
+    """Days from `start` to relapse for those who respond; infinity for who stays well to `stop`."""
+    seen = course.times <= stop + 1e-9
+    days, relapsed = relapse_days(course.times[seen], course.values[seen], start, lost[seen])
+    return np.where(relapsed, days, np.inf)
 
 
 def _mean(values: NDArray) -> float:
@@ -148,7 +142,7 @@ def _days_with_gain(course: Course, start: float, stop: float) -> NDArray:
 
 
 def _days_below(course: Course, start: float, stop: float) -> NDArray:
-    return _days_well(course, start, stop, course.values >= RELAPSE)
+    return _days_well(course, start, stop, course.values >= RELAPSE_SCORE)
 
 
 def well_with_gain(course: Course, start: float, stop: float) -> float:

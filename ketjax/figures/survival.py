@@ -6,12 +6,9 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from ketjax.analysis.survival import at_risk, product_limit, relapse_days
+from ketjax.analysis.survival import RELAPSE_SCORE, at_risk, product_limit, relapse_days
 from ketjax.errors import StoreError
 from ketjax.figures.style import TEXT_SIZE, arm_colours, draw_footer, tidy
-
-RELAPSE_SCORE = 20.0
-"""Score of relapse [points] unless said otherwise, as in the trial of six infusions."""
 
 
 def plot_survival(
@@ -49,7 +46,8 @@ def plot_survival(
     for row, (arm, start) in enumerate(starts.items()):
         one = dataset[["madrs", "status"]].sel(arm=arm).compute()
         scores = one["madrs"].transpose("time", "patient").to_numpy()
-        days, lost = relapse_days(times, scores[:, one["status"].to_numpy() == 0], start, limit)
+        scores = scores[:, one["status"].to_numpy() == 0]
+        days, lost = relapse_days(times, scores, start, scores >= limit)
         at, share = product_limit(days, lost)
         end = (times[-1] - start) / 24.0
         name = f"{arm.replace('_', ' ')}: {days.size:,} responders"

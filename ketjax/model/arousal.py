@@ -1,7 +1,7 @@
 """Pain, sedation, loss of responsiveness and anaesthesia, from effect-site concentrations.
 
 Concentrations are S-equivalents: S plus R weighted by its potency for the effect at hand. Owns
-`r_site`, `pain_site` and `pain_norketamine`.
+`dissociation_site`, `r_site`, `pain_site` and `pain_norketamine`.
 """
 
 import math

@@ -9,6 +9,7 @@ exact drug-free steady state of the same equations.
 import dataclasses
 
 from ketjax.model import (
+    arousal,
     gates,
     inflammation,
     mood,
@@ -86,8 +87,10 @@ def rhs(time: Leaf, state: State, p: Parameters, inputs: Inputs) -> State:
         hippocampus=hippocampal,
         outcomes=outcomes.outcome_rates(state, plasma, p),
         brain_ketamine=pk.brain_rate(state.brain_ketamine, drug.effective_plasma, p.brain),
-        dissociation_site=mood.effect_site_rate(
-            state.dissociation_site, s_equivalents(plasma, p), p.dissociation
+        dissociation_site=arousal.effect_site_rate(
+            state.dissociation_site,
+            s_equivalents(plasma, p),
+            p.dissociation.equilibration_half_life,
         ),
         dissociation_tolerance=mood.tolerance_rate(
             state.dissociation_tolerance, cadss, p.dissociation

@@ -1,11 +1,9 @@
 """From plasticity, network, habenula and expectancy to the depression score, and dissociation.
 
 One saturating map turns the sum of all influences, the mood drive, into the score. Owns
-`consolidation`, `fast_expectancy`, `session_expectancy`, `antidepressant`, `score`,
-`dissociation_site` and `dissociation_tolerance`.
+`consolidation`, `fast_expectancy`, `session_expectancy`, `antidepressant`, `score` and
+`dissociation_tolerance`.
 """
-
-import math
 
 from ketjax.model.parameters import (
     Consolidation,
@@ -237,23 +235,3 @@ def tolerance_rate(tolerance: Leaf, cadss: Leaf, p: Dissociation) -> Leaf:
         Glue2018: 20 to 8.8 points from week 1 to week 14.
     """
     return p.tolerance_gain * cadss * (1 - tolerance) - p.tolerance_loss_rate * tolerance
-
-
-def effect_site_rate(site: Leaf, equivalents: Leaf, p: Dissociation) -> Leaf:
-    """Rate of change of the effect site of dissociation.
-
-    Equation:
-        CeD' = (ln 2/thD)(Cs + rhoD Cr - CeD)
-
-    Args:
-        site: CeD [ng/mL].
-        equivalents: Cs + rhoD Cr, plasma S-equivalents [ng/mL].
-        p: Dissociation, thD [h].
-
-    Returns:
-        CeD' [ng/(mL h)].
-
-    Source:
-        Olofsen2012: half-life 6.1 min.
-    """
-    return math.log(2) / p.equilibration_half_life * (equivalents - site)

@@ -30,5 +30,5 @@ def test_relapse_is_judged_in_those_who_responded() -> None:
     score[3:, 0] = 25.0  # relapse on day 3
     score[4, 1] = 25.0  # one bad visit
     score[1:, 3] = 20.0  # never a responder
-    days, lost = relapse_days(times, score, 24.0, 20.0)
+    days, lost = relapse_days(times, score, 24.0, score >= 20.0)
     assert days.tolist() == [2.0, 5.0, 5.0] and lost.tolist() == [True, False, False]

@@ -39,7 +39,7 @@ ROOMS: dict[str, tuple[str, str]] = {
     "doctor": ("backend solve", "jax numpy"),
     "audit": ("model population simulate study", "jax numpy"),
     "preparation": ("dataset errors model population simulate study", "jax numpy"),
-    "evidence": ("errors model population preparation simulate study", "numpy"),
+    "evidence": ("analysis errors model population preparation simulate study", "numpy"),
     "corridor": (
         "audit backend dataset model population preparation simulate study",
         "numpy xarray",
