@@ -16,19 +16,18 @@ from ketjax.model import (
     network,
     outcomes,
     psychotherapy,
-    synaptogenesis,
 )
 from ketjax.model import pharmacokinetics as pk
 from ketjax.model.exposure import drug_signals, s_equivalents
 from ketjax.model.inputs import DrugInput, Inputs
 from ketjax.model.parameters import Leaf, Parameters
+from ketjax.model.plasticity import drug_drive, expected_drive, shared_plasticity
 from ketjax.model.regions import (
     hippocampal_parameters,
     prefrontal_parameters,
     region_rates,
     resting_region,
     resting_synapses,
-    shared_plasticity,
 )
 from ketjax.model.states import EnantiomerState, State
 
@@ -66,16 +65,8 @@ def rhs(time: Leaf, state: State, p: Parameters, inputs: Inputs) -> State:
         state.hippocampus, 1.0, drug, state.inflammation, practice, hippocampus, level
     )
 
-    restored, potentiation = shared_plasticity(state, prefrontal, hippocampus)
-    gain = mood.plasticity_gain(
-        potentiation,
-        synaptogenesis.saturated(restored, p.smoothing),
-        state.network_excess,
-        state.habenula,
-        state.consolidation,
-        p.score,
-    )
-    mood_drive = gain + state.fast_expectancy + state.session_expectancy + state.antidepressant
+    shared = shared_plasticity(state, p, prefrontal, hippocampus)
+    relieved = mood.relief(drug_drive(shared, p) + expected_drive(state), p.score, p.smoothing)
     window = psychotherapy.plasticity_window(
         state.prefrontal, resting_synapses(prefrontal)[0], p.window, p.smoothing
     )
@@ -102,18 +93,24 @@ def rhs(time: Leaf, state: State, p: Parameters, inputs: Inputs) -> State:
             state.habenula, drug.blocker, level.habenula, p.receptors.kd_habenula, p.network
         ),
         network_excess=network.network_rate(
-            state.network_excess, restored, potentiation, p.network
+            state.network_excess, shared.restored, shared.potentiation, p.network
         ),
         consolidation=mood.consolidation_rate(
-            state.consolidation, gain, potentiation, practice, p.consolidation, p.smoothing
+            state.consolidation,
+            shared.gain,
+            shared.potentiation,
+            practice,
+            p.consolidation,
+            p.smoothing,
         ),
         fast_expectancy=mood.fast_expectancy_rate(
             state.fast_expectancy, inputs.session, inputs.design, p.expectancy
         ),
         session_expectancy=mood.session_expectancy_rate(
-            state.session_expectancy, inputs.session, inputs.design, p.expectancy
+            state.session_expectancy, inputs.session, inputs.design, p.expectancy, p.smoothing
         ),
         antidepressant=mood.antidepressant_rate(state.antidepressant, inputs.design, p.expectancy),
+        slow_relief=mood.slow_relief_rate(state.slow_relief, relieved, p.score),
         practice=psychotherapy.practice_rate(state.practice, inputs.psychotherapy, p.psychotherapy),
         labile_learning=psychotherapy.labile_learning_rate(
             state.labile_learning,
@@ -127,12 +124,12 @@ def rhs(time: Leaf, state: State, p: Parameters, inputs: Inputs) -> State:
         ),
         score=mood.score_rate(
             state.score,
-            mood_drive,
+            relieved,
+            state.slow_relief,
             psychotherapy.untouched_share(
                 state.labile_learning, state.consolidated_learning, p.psychotherapy
             ),
             p.score,
-            p.smoothing,
         ),
     )
 
@@ -167,6 +164,7 @@ def resting_state(p: Parameters) -> State:
         fast_expectancy=0.0,
         session_expectancy=0.0,
         antidepressant=0.0,
+        slow_relief=0.0,
         practice=0.0,
         labile_learning=0.0,
         consolidated_learning=0.0,

@@ -47,7 +47,7 @@ def gated_parameters(p: Parameters, lost: Gates) -> Parameters:
     Equation:
         krel, aCa -> gCav (krel, aCa);  wI -> gI wI;  wP, we -> gP (wP, we);  epre -> gPre epre;
         rhoM -> gMu rhoM;  cAg -> cAg max(0, gMu - 1)/(fAg - 1);  epsH, aH -> gH (epsH, aH);
-        kP -> (1 - phiOp (1 - gOp)) kP;  kanti -> gIN kanti;  exg -> gX exg
+        kP -> (1 - phiOp (1 - gOp)) kP;  kanti -> gIN kanti;  (exg, exc) -> gX (exg, exc)
 
     Args:
         p: Parameters of the patient.
@@ -101,7 +101,11 @@ def gated_parameters(p: Parameters, lost: Gates) -> Parameters:
             hydroxynorketamine_share=p.inflammation.hydroxynorketamine_share
             * level.hydroxynorketamine,
         ),
-        expectancy=dataclasses.replace(p.expectancy, gain=p.expectancy.gain * level.expectancy),
+        expectancy=dataclasses.replace(
+            p.expectancy,
+            gain=p.expectancy.gain * level.expectancy,
+            course_gain=p.expectancy.course_gain * level.expectancy,
+        ),
     )
 
 

@@ -1,8 +1,8 @@
 """From plasticity, network, habenula and expectancy to the depression score, and dissociation.
 
-One saturating map turns the sum of all influences, the mood drive, into the score. Owns
-`consolidation`, `fast_expectancy`, `session_expectancy`, `antidepressant`, `score` and
-`dissociation_tolerance`.
+One saturating map turns the sum of all influences, the mood drive, into relief; most symptoms
+follow it within the hour, the rest within days. Owns `consolidation`, `fast_expectancy`,
+`session_expectancy`, `antidepressant`, `slow_relief`, `score` and `dissociation_tolerance`.
 """
 
 from ketjax.model.parameters import (
@@ -14,7 +14,7 @@ from ketjax.model.parameters import (
     Smoothing,
     TrialDesign,
 )
-from ketjax.model.smooth import hill
+from ketjax.model.smooth import hill, positive_part
 
 
 def plasticity_gain(
@@ -106,28 +106,32 @@ def fast_expectancy_rate(
 
 
 def session_expectancy_rate(
-    expectancy: Leaf, session: Leaf, design: TrialDesign, p: Expectancy
+    expectancy: Leaf, session: Leaf, design: TrialDesign, p: Expectancy, smoothing: Smoothing
 ) -> Leaf:
     """Rate of change of session and course expectancy.
 
     Equation:
-        ES' = exg (kSes ses xT + kES xC) - (kSes ses + kES) ES
+        ES' = kSes ses pos0(exg xT - ES) + kES (exc xC - ES)
+
+    A session lifts expectancy to its own level and takes nothing that the course has built.
 
     Args:
         expectancy: ES [1].
         session: ses, 1 during a dosing session, sham included [1].
         design: TrialDesign, xT, xC [1].
-        p: Expectancy, exg [1], kSes, kES [1/h].
+        p: Expectancy, exg, exc [1], kSes, kES [1/h].
+        smoothing: Width of pos0 [1].
 
     Returns:
         ES' [1/h].
 
     Source:
-        Posternak2005: course of placebo arms.
+        Posternak2005: course of placebo arms. TransformTrials: placebo arms with eight sham
+        sessions fall as far as oral trials.
     """
-    approach = p.session_approach * session
-    target = approach * design.session + p.course_rate * design.course
-    return p.gain * target - (approach + p.course_rate) * expectancy
+    lift = positive_part(p.gain * design.session - expectancy, smoothing)
+    course = p.course_gain * design.course - expectancy
+    return p.session_approach * session * lift + p.course_rate * course
 
 
 def antidepressant_rate(level: Leaf, design: TrialDesign, p: Expectancy) -> Leaf:
@@ -150,27 +154,68 @@ def antidepressant_rate(level: Leaf, design: TrialDesign, p: Expectancy) -> Leaf
     return p.course_rate * (design.antidepressant - level)
 
 
-def score_rate(score: Leaf, drive: Leaf, untouched: Leaf, p: Score, smoothing: Smoothing) -> Leaf:
+def relief(drive: Leaf, p: Score, smoothing: Smoothing) -> Leaf:
+    """Relief that a mood drive brings in the end, of all that can improve.
+
+    Equation:
+        h = hill(v, Ku, nU)
+
+    Args:
+        drive: v, mood drive [1].
+        p: Score, Ku, nU [1].
+        smoothing: Floor of the Hill function [1].
+
+    Returns:
+        h [1].
+
+    Source:
+        TargetProfiles: shape of the map.
+    """
+    return hill(drive, p.half_effect_drive, p.drive_exponent, smoothing)
+
+
+def slow_relief_rate(slow: Leaf, relieved: Leaf, p: Score) -> Leaf:
+    """Rate of change of the relief of those symptoms that need days.
+
+    Equation:
+        H' = (h - H)/tauH
+
+    Args:
+        slow: H [1].
+        relieved: h, relief in the end [1].
+        p: Score, tauH [h].
+
+    Returns:
+        H' [1/h].
+
+    Source:
+        Han2016: remission rises through the first week while response falls. Which symptoms are
+        slow is not resolved.
+    """
+    return (relieved - slow) / p.slow_time
+
+
+def score_rate(score: Leaf, relieved: Leaf, slow: Leaf, untouched: Leaf, p: Score) -> Leaf:
     """Rate of change of the depression score.
 
     Equation:
-        S' = kS (S0 (1 - cS hill(v, Ku, nU))(1 - UL) - S)
+        S' = kS (S0 (1 - cS ((1 - phH) h + phH H))(1 - UL) - S)
 
     Args:
         score: S [points].
-        drive: v, mood drive [1].
+        relieved: h, relief in the end [1].
+        slow: H, relief of the slow symptoms [1].
         untouched: 1 - UL, share that learning leaves [1].
-        p: Score, kS [1/h], S0 [points], cS, Ku, nU [1].
-        smoothing: Floor of the Hill function [1].
+        p: Score, kS [1/h], S0 [points], cS, phH [1].
 
     Returns:
         S' [points/h].
 
     Source:
-        TargetProfiles: shape of the map.
+        TargetProfiles: rate and shares.
     """
-    effect = p.improvable_share * hill(drive, p.half_effect_drive, p.drive_exponent, smoothing)
-    return p.score_rate * (p.baseline * (1 - effect) * untouched - score)
+    effect = relieved + p.slow_share * (slow - relieved)
+    return p.score_rate * (p.baseline * (1 - p.improvable_share * effect) * untouched - score)
 
 
 def dissociation(site: Leaf, tolerance: Leaf, p: Dissociation) -> Leaf:

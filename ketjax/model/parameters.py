@@ -266,7 +266,7 @@ class Synapses:
     protein_synthesis_gain: Leaf = parameter("ksp", 0.9, "1/h", lognormal(0.4), 0.4, 1.8, "assumed", "Li2010", "synaptic protein made by mTORC1")
     transit_protein_loss_rate: Leaf = parameter("kd1", 0.0231, "1/h", FIXED, 0.012, 0.05, "assumed", "Li2010", "loss of protein in transit; half-life 30 h")
     assembly_rate: Leaf = parameter("kas", 0.15, "1/h", lognormal(0.3), 0.08, 0.3, "assumed", "ModaSava2019", "building of protein into synapses: none new at 3-6 h, more at 12-24 h")
-    synaptic_protein_loss_rate: Leaf = parameter("kd2", 0.00825, "1/h", FIXED, 0.004, 0.012, "assumed", "assumed", "loss of protein in synapses; half-life 84 h")
+    synaptic_protein_loss_rate: Leaf = parameter("kd2", 0.0065, "1/h", FIXED, 0.004, 0.012, "fitted", "Phoumthipphavong2016", "loss of protein in synapses; half-life 4.4 d, within the 2 to 5 d of Cohen2013")
     formation_gain: Leaf = parameter("af", 9.0, "1", lognormal(0.4), 4.0, 15.0, "assumed", "ModaSava2019", "gain of spine formation per synaptic protein")
     maximal_density: Leaf = parameter("Nmax", 1.3, "1", lognormal(0.05), 1.15, 1.5, "assumed", "assumed", "maximal synapse density (healthy = 1)")
     nascent_loss_rate: Leaf = parameter("kn", 0.014583, "1/h", lognormal(0.3), 0.008333, 0.02917, "assumed", "assumed", "loss of nascent spines")
@@ -304,9 +304,9 @@ class Network:
 class Consolidation:
     """Slow, use-dependent consolidation."""
 
-    consolidation_rate: Leaf = parameter("kW", 0.00316, "1/h", lognormal(0.75), 0.0005, 0.01, "fitted", "TargetProfiles", "consolidation of a high plasticity gain; weeks")
-    consolidation_loss_rate: Leaf = parameter("kWo", 0.000754, "1/h", lognormal(1.03), 0.0002, 0.003, "fitted", "TargetProfiles", "loss of consolidation; months")
-    half_drive: Leaf = parameter("Kw", 0.551, "1", lognormal(0.45), 0.2, 1.0, "fitted", "TargetProfiles", "plasticity gain of half consolidation")
+    consolidation_rate: Leaf = parameter("kW", 0.00314, "1/h", lognormal(0.75), 0.0005, 0.01, "fitted", "TargetProfiles", "consolidation of a high plasticity gain; weeks")
+    consolidation_loss_rate: Leaf = parameter("kWo", 0.000737, "1/h", lognormal(1.05), 0.0002, 0.003, "fitted", "TargetProfiles", "loss of consolidation; months")
+    half_drive: Leaf = parameter("Kw", 0.579, "1", lognormal(0.515), 0.2, 1.0, "fitted", "TargetProfiles", "plasticity gain of half consolidation")
     exponent: Leaf = parameter("nW", 4.0, "1", FIXED, 2.0, 6.0, "assumed", "assumed", "Hill exponent of consolidation")
 
 
@@ -315,15 +315,18 @@ class Score:
     """Mood drive and depression score (MADRS)."""
 
     baseline: Leaf = parameter("S0", 32.0, "points", normal(4.0, centre=33.0), 20.0, 50.0, "measured", "Haile2014", "MADRS before treatment; trials enrol about 33")
-    weight_potentiation: Leaf = parameter("wPs", 0.443, "1", lognormal(0.3), 0.2, 0.8, "fitted", "TargetProfiles", "weight of potentiation in the mood drive")
-    weight_synapses: Leaf = parameter("wNs", 0.137, "1", lognormal(0.3), 0.05, 0.5, "fitted", "TargetProfiles", "weight of restored synapses in the mood drive")
-    weight_network: Leaf = parameter("wDs", 0.151, "1", lognormal(0.3), 0.05, 0.4, "fitted", "TargetProfiles", "weight of the network change in the mood drive")
-    weight_habenula: Leaf = parameter("wLs", 0.132, "1", lognormal(0.35), 0.05, 0.4, "fitted", "TargetProfiles", "weight of habenula silencing in the mood drive")
-    weight_consolidation: Leaf = parameter("wWs", 0.402, "1", lognormal(1.26), 0.1, 1.5, "fitted", "TargetProfiles", "weight of consolidation; the wide spread makes it self-sustaining in a minority")
-    half_effect_drive: Leaf = parameter("Ku", 0.287, "1", lognormal(0.3), 0.2, 0.6, "fitted", "TargetProfiles", "mood drive of half effect; not identifiable apart from the weights")
-    drive_exponent: Leaf = parameter("nU", 2.74, "1", FIXED, 1.5, 4.0, "fitted", "TargetProfiles", "exponent of the map from mood drive to score")
-    improvable_share: Leaf = parameter("cS", 0.9, "1", logit_normal(2.81, centre=2.14), 0.0, 1.0, "fitted", "TargetProfiles", "share of the score within reach of a short treatment; U-shaped over patients")
-    score_rate: Leaf = parameter("kS", 0.8, "1/h", lognormal(0.3), 0.3, 2.0, "fitted", "DiazGranados2010", "rate at which the score follows the mood drive")
+    weight_potentiation: Leaf = parameter("wPs", 0.506, "1", lognormal(0.29), 0.2, 0.8, "fitted", "TargetProfiles", "weight of potentiation in the mood drive")
+    weight_synapses: Leaf = parameter("wNs", 0.105, "1", lognormal(0.3), 0.05, 0.5, "fitted", "TargetProfiles", "weight of restored synapses in the mood drive")
+    weight_network: Leaf = parameter("wDs", 0.124, "1", lognormal(0.3), 0.05, 0.4, "fitted", "TargetProfiles", "weight of the network change in the mood drive")
+    weight_habenula: Leaf = parameter("wLs", 0.13, "1", lognormal(0.35), 0.05, 0.4, "fitted", "TargetProfiles", "weight of habenula silencing in the mood drive")
+    weight_consolidation: Leaf = parameter("wWs", 0.437, "1", lognormal(1.29), 0.1, 1.5, "fitted", "TargetProfiles", "weight of consolidation; the wide spread makes it self-sustaining in a minority")
+    weight_activation: Leaf = parameter("wCs", 0.456, "1", lognormal(0.3), 0.0, 1.0, "fitted", "DiazGranados2010", "weight of the drive through AMPA receptors while the surge lasts; that it lifts mood is assumed")
+    half_effect_drive: Leaf = parameter("Ku", 0.287, "1", lognormal(0.256), 0.2, 0.6, "fitted", "TargetProfiles", "mood drive of half effect; not identifiable apart from the weights")
+    drive_exponent: Leaf = parameter("nU", 3.6, "1", FIXED, 1.5, 4.0, "fitted", "TargetProfiles", "exponent of the map from mood drive to score")
+    improvable_share: Leaf = parameter("cS", 0.88, "1", logit_normal(3.91, centre=2.0), 0.0, 1.0, "fitted", "TargetProfiles", "share of the score within reach of a short treatment; U-shaped over patients")
+    score_rate: Leaf = parameter("kS", 1.48, "1/h", lognormal(0.3), 0.3, 2.0, "fitted", "DiazGranados2010", "rate at which the score follows the mood drive")
+    slow_share: Leaf = parameter("phH", 0.2, "1", FIXED, 0.0, 0.5, "fitted", "Han2016", "share of the score in symptoms that need days; which they are is not resolved")
+    slow_time: Leaf = parameter("tauH", 110.0, "h", FIXED, 24.0, 336.0, "fitted", "Han2016", "time in which slow symptoms follow")
     rating_fluctuation: Leaf = parameter("sdObs", 4.3, "points", FIXED, 3.0, 5.0, "fitted", "TargetProfiles", "SD of a rated change from measurement and day-to-day fluctuation")
     rating_maximum: Leaf = parameter("Smax", 60.0, "points", FIXED, None, None, "measured", "Murrough2013a", "highest MADRS")
 
@@ -332,11 +335,12 @@ class Score:
 class Expectancy:
     """Expectancy and course of placebo arms."""
 
-    decay_time: Leaf = parameter("tauEF", 8.26, "h", FIXED, 4.0, 12.0, "fitted", "Daly2018", "decay of fast expectancy")
-    course_rate: Leaf = parameter("kES", 0.00242, "1/h", FIXED, 0.0015, 0.004, "fitted", "Posternak2005", "rate of the common course of placebo arms")
+    decay_time: Leaf = parameter("tauEF", 12.9, "h", FIXED, 4.0, 18.0, "fitted", "Daly2018", "decay of fast expectancy")
+    course_rate: Leaf = parameter("kES", 0.00175, "1/h", FIXED, 0.0015, 0.004, "fitted", "Posternak2005", "rate of the common course of placebo arms")
     session_approach: Leaf = parameter("kSes", 1.6, "1/h", FIXED, 1.0, 3.0, "assumed", "assumed", "approach to the session level: 80 % in one session")
     session_duration: Leaf = parameter("Dses", 1.0, "h", FIXED, 0.5, 2.0, "assumed", "assumed", "length of a dosing session, sham included")
-    gain: Leaf = parameter("exg", 1.0, "1", lognormal(1.0), 0.1, 5.0, "fitted", "TargetProfiles", "the patient's own expectancy; shared by the fast and the session part")
+    gain: Leaf = parameter("exg", 1.0, "1", lognormal(0.6), 0.1, 5.0, "fitted", "TargetProfiles", "the patient's own expectancy in a session; shared by the fast and the slow part")
+    course_gain: Leaf = parameter("exc", 1.0, "1", lognormal(1.65), 0.1, 10.0, "fitted", "TargetProfiles", "the patient's own course outside sessions: expectancy, natural course and regression to the mean")
 
 
 @group
@@ -573,14 +577,14 @@ class Designs:
 
     none: TrialDesign = design(0.0, 0.0, 0.0, 0.0, "assumed", "assumed")
     saline_crossover: TrialDesign = design(0.0, 0.0, 0.0, 0.0, "assumed", "NimhCrossover")
-    midazolam_parallel: TrialDesign = design(0.05, 0.27, 0.27, 0.0, "fitted", "Murrough2013a")
-    pooled: TrialDesign = design(0.05, 0.17, 0.17, 0.0, "fitted", "Han2016")
-    open_label: TrialDesign = design(0.56, 0.27, 0.0, 0.0, "fitted", "Murrough2013b")
-    nasal_placebo: TrialDesign = design(0.18, 0.16, 0.13, 0.0, "fitted", "Daly2018")
-    repeated_saline: TrialDesign = design(0.10, 0.12, 0.10, 0.0, "assumed", "Singh2016")
-    nasal_placebo_new_antidepressant: TrialDesign = design(0.18, 0.12, 0.38, 0.04, "fitted", "TransformTrials")
-    oral_placebo: TrialDesign = design(0.0, 0.0, 0.36, 0.0, "fitted", "Posternak2005")
-    ssri: TrialDesign = design(0.0, 0.0, 0.36, 0.08, "fitted", "Taylor2006")
+    midazolam_parallel: TrialDesign = design(0.05, 0.37, 0.275, 0.0, "fitted", "Murrough2013a")
+    pooled: TrialDesign = design(0.048, 0.238, 0.148, 0.0, "fitted", "Han2016")
+    open_label: TrialDesign = design(1.0, 0.298, 0.0, 0.0, "fitted", "Murrough2013b")
+    nasal_placebo: TrialDesign = design(0.26, 0.134, 0.092, 0.0, "fitted", "Daly2018")
+    repeated_saline: TrialDesign = design(0.10, 0.142, 0.098, 0.0, "fitted", "Singh2016")
+    nasal_placebo_new_antidepressant: TrialDesign = design(0.318, 0.087, 0.489, 0.025, "fitted", "TransformTrials")
+    oral_placebo: TrialDesign = design(0.0, 0.0, 0.468, 0.0, "fitted", "Posternak2005")
+    ssri: TrialDesign = design(0.0, 0.0, 0.468, 0.135, "fitted", "Taylor2006")
 
 
 @group

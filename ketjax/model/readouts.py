@@ -15,12 +15,11 @@ from ketjax.model import (
     mood,
     network,
     outcomes,
+    plasticity,
     regions,
-    synaptogenesis,
 )
 from ketjax.model import pharmacokinetics as pk
 from ketjax.model.parameters import Leaf, Parameters
-from ketjax.model.smooth import hill
 from ketjax.model.states import RegionState, State
 
 REGIONS = ("prefrontal", "hippocampus")
@@ -132,44 +131,34 @@ def _cadss(v: View) -> Leaf:
     return mood.dissociation(s.dissociation_site, s.dissociation_tolerance, v.p.dissociation)
 
 
-def _expectancy(v: View) -> Leaf:
-    return v.state.fast_expectancy + v.state.session_expectancy + v.state.antidepressant
-
-
-def _region_views(v: View) -> tuple[Parameters, Parameters]:
-    return regions.prefrontal_parameters(v.p), regions.hippocampal_parameters(v.p)
+def _shared(v: View) -> plasticity.Plasticity:
+    return plasticity.shared_plasticity(
+        v.state, v.p, regions.prefrontal_parameters(v.p), regions.hippocampal_parameters(v.p)
+    )
 
 
 def _mood_share(v: View, drive: Leaf) -> Leaf:
-    """Share of the score that a mood drive alone would take."""
-    p = v.p.score
-    return p.improvable_share * hill(drive, p.half_effect_drive, p.drive_exponent, v.p.smoothing)
+    """Share of the score that a mood drive alone would take in the end."""
+    return v.p.score.improvable_share * mood.relief(drive, v.p.score, v.p.smoothing)
 
 
 def _anxiety(v: View) -> Leaf:
-    restored, potentiation = regions.shared_plasticity(v.state, *_region_views(v))
-    gain = mood.plasticity_gain(
-        potentiation,
-        synaptogenesis.saturated(restored, v.p.smoothing),
-        v.state.network_excess,
-        v.state.habenula,
-        v.state.consolidation,
-        v.p.score,
-    )
     a = v.state.outcomes
     return anxiety.anxiety(
         a.acute_anxiolysis,
         a.lasting_anxiolysis,
-        _mood_share(v, gain),
-        _mood_share(v, _expectancy(v)),
+        _mood_share(v, plasticity.drug_drive(_shared(v), v.p)),
+        _mood_share(v, plasticity.expected_drive(v.state)),
         v.p.anxiety,
     )
 
 
 def _default_mode(v: View) -> Leaf:
-    _, potentiation = regions.shared_plasticity(v.state, *_region_views(v))
     return network.default_mode(
-        v.state.network_excess, potentiation, v.state.dissociation_site, v.p.connectivity
+        v.state.network_excess,
+        _shared(v).potentiation,
+        v.state.dissociation_site,
+        v.p.connectivity,
     )
 
 
@@ -240,7 +229,7 @@ _TABLE = (
     Readout("habenula", "1", 1.0, "lateral habenula bursting relative to the untreated patient", False, lambda v: v.state.habenula),
     Readout("network_excess", "1", 1.0, "default mode network excess relative to the untreated patient", False, lambda v: v.state.network_excess),
     Readout("consolidation", "1", 1.0, "consolidated gain", False, lambda v: v.state.consolidation),
-    Readout("expectancy", "1", 1.0, "mood drive of expectancy and daily antidepressant", False, _expectancy),
+    Readout("expectancy", "1", 1.0, "mood drive of expectancy and daily antidepressant", False, lambda v: plasticity.expected_drive(v.state)),
     Readout("learning", "1", 1.0, "learning in psychotherapy, labile and consolidated", False, lambda v: v.state.labile_learning + v.state.consolidated_learning),
     Readout("dissociation", "points", 10.0, "dissociation, CADSS", False, _cadss),
     Readout("drug_high", "points", 10.0, "drug high, 0 to 10", False, lambda v: mood.drug_high(v.state.dissociation_site, v.p.dissociation)),

@@ -11,7 +11,7 @@ from ketjax.model import glutamate as glu
 from ketjax.model.exposure import DrugSignals
 from ketjax.model.gates import kept_by_agonist
 from ketjax.model.parameters import Gates, Leaf, Parameters
-from ketjax.model.states import RegionState, State
+from ketjax.model.states import RegionState
 
 
 def region_rates(
@@ -107,34 +107,6 @@ def restored(a: RegionState, p: Parameters) -> Leaf:
     """Restored share of the synaptic deficit of one region [1]."""
     return synaptogenesis.restored_share(
         a.nascent_synapses + a.stable_synapses, resting_density(p), p.synapses
-    )
-
-
-def shared_plasticity(
-    state: State, prefrontal: Parameters, hippocampus: Parameters
-) -> tuple[Leaf, Leaf]:
-    """Restored synapses and potentiation as mood and network see them, over both regions.
-
-    Equation:
-        rbar = wreg r_PFC + (1 - wreg) r_HC;  Pbar likewise
-
-    Args:
-        state: Patient.
-        prefrontal: Parameters of prefrontal cortex, wreg [1].
-        hippocampus: Parameters of the hippocampus.
-
-    Returns:
-        rbar [1] and Pbar [1].
-
-    Source:
-        Fuchikami2015: prefrontal cortex is needed and suffices.
-    """
-    weight = prefrontal.hippocampus.prefrontal_weight
-    cortical = restored(state.prefrontal, prefrontal)
-    hippocampal = restored(state.hippocampus, hippocampus)
-    return (
-        weight * cortical + (1 - weight) * hippocampal,
-        weight * state.prefrontal.potentiation + (1 - weight) * state.hippocampus.potentiation,
     )
 
 

@@ -4,6 +4,8 @@ Owns `calcium`, `phospho_eef2`, `bdnf_protein`, `bdnf`, `trkb`, `mtorc1`, `s6k`,
 `plasticity_capacity` and `potentiation`.
 """
 
+import jax.numpy as jnp
+
 from ketjax.model.parameters import Bdnf, Leaf, Mtorc1, Potentiation
 
 
@@ -107,7 +109,10 @@ def trkb_rate(trkb: Leaf, bdnf: Leaf, gate: Leaf, p: Mtorc1) -> Leaf:
     """Rate of change of TrkB activity.
 
     Equation:
-        Tk' = kT (gTrk Be^2/(Be^2 + KB^2) - Tk)
+        Tk' = kT (gTrk Be+^2/(Be+^2 + KB^2) - Tk),  Be+ = max(0, Be)
+
+    Smooth rectifiers upstream leave Be a thousandth below 0 long after a surge; squared, that would
+    drive plasticity for weeks. The square makes the kink at 0 smooth.
 
     Args:
         trkb: Tk [1].
@@ -121,7 +126,8 @@ def trkb_rate(trkb: Leaf, bdnf: Leaf, gate: Leaf, p: Mtorc1) -> Leaf:
     Source:
         Haile2014: BDNF and response. Lepack2015: antibodies abolish the effect.
     """
-    bound = bdnf * bdnf / (bdnf * bdnf + p.bdnf_half_activation * p.bdnf_half_activation)
+    free = jnp.where(bdnf > 0, bdnf, 0.0)
+    bound = free * free / (free * free + p.bdnf_half_activation * p.bdnf_half_activation)
     return p.trkb_rate * (gate * bound - trkb)
 
 

@@ -86,6 +86,7 @@ SOURCES: dict[str, Source] = {
     "Rowland2005": Source("Rowland 2005, Am J Psychiatry 162:394", "10.1176/appi.ajp.162.2.394", "human", "10 people, spectroscopy at 4 T: glutamine rises", "read"),
     # Trials and the score.
     "Daly2018": Source("Daly 2018, JAMA Psychiatry 75:139", "10.1001/jamapsychiatry.2017.3739", "human", "nasal esketamine by dose, resistant depression", "read"),
+    "Cohen2013": Source("Cohen 2013, PLoS ONE 8:e63191", "10.1371/journal.pone.0063191", "rat", "synaptic proteins of cultured neurons: half-lives of 2 to 5 days", "read"),
     "DiazGranados2010": Source("DiazGranados 2010, Arch Gen Psychiatry 67:793", "", "human", "18 patients, bipolar depression, crossover", "read"),
     "Glue2018": Source("Glue 2018, J Psychopharmacol 32:663", "", "human", "20 patients with anxiety, 1 mg/kg under the skin, maintenance", "secondary"),
     "Han2016": Source("Han 2016, Neuropsychiatr Dis Treat 12:2859", "10.2147/NDT.S117146", "human", "meta-analysis, 9 trials, 368 patients", "read"),

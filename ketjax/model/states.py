@@ -107,6 +107,7 @@ class State:
     fast_expectancy: Leaf = state("EF", "1", 0.1, "fast expectancy")
     session_expectancy: Leaf = state("ES", "1", 0.1, "session and course expectancy")
     antidepressant: Leaf = state("AD", "1", 0.1, "daily monoaminergic antidepressant")
+    slow_relief: Leaf = state("H", "1", 0.1, "relief of the symptoms that need days")
     practice: Leaf = state("Prac", "1", 1.0, "trace of practice")
     labile_learning: Leaf = state("LrnA", "1", 0.1, "labile learning")
     consolidated_learning: Leaf = state("LrnC", "1", 0.1, "consolidated learning")

@@ -28,10 +28,11 @@ COVARIATES: dict[str, str] = {
 SHARED_EFFECTS: dict[str, str] = {
     "pharmacokinetics.fast_peripheral_volume": "pharmacokinetics.central_volume",
 }
-# Correlations of random effects with a published size (Otto2021, Fanta 2015).
+# Correlations of random effects: kinetics as published (Otto2021, Fanta 2015), expectancy assumed.
 DEFAULT_CORRELATIONS: dict[str, float] = {
     "pharmacokinetics.central_volume ~ pharmacokinetics.hepatic_intrinsic_clearance": 0.48,
     "metabolites.norketamine_central_volume ~ metabolites.norketamine_clearance": 0.5,
+    "expectancy.course_gain ~ expectancy.gain": 0.5,  # assumed
 }
 PILOT_SEED = 0x5EED  # the pilot of a mesh is drawn apart from every study's patients
 

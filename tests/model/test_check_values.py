@@ -1,8 +1,12 @@
 """The whole chain against the check values of the science documents, typical patient.
 
-The printed scores belong to an improvable share of logistic(1.4) = 0.802, not to the median of
-0.90 that the parameter table of the same document states: every state agrees without a change, and
-the scores do with that share. The tests therefore set it.
+The check values belong to the first fit, which is set here: its weights and rates, without slow
+symptoms and without a mood effect of the surge itself. The printed scores belong to an improvable
+share of logistic(1.4) = 0.802, not to the median of 0.90 that the parameter table of the same
+document states: every state agrees without a change, and the scores do with that share.
+
+Its TrkB leaked a little after each surge, which the document names as a fault: late printed values
+lie above those without a leak by at most `LEAK`.
 """
 
 import math
@@ -15,8 +19,29 @@ from ketjax.population import Recipe, draw
 from ketjax.regimen import Blocker, Dose, Regimen, Session, repeat
 from ketjax.simulate import Simulation, Solution, Treatment
 
-SHARE = {"score.improvable_share": 1 / (1 + math.exp(-1.4))}
+FIRST_FIT = {
+    "synapses.synaptic_protein_loss_rate": 0.00825,
+    "consolidation.consolidation_rate": 0.00316,
+    "consolidation.consolidation_loss_rate": 0.000754,
+    "consolidation.half_drive": 0.551,
+    "score.weight_potentiation": 0.443,
+    "score.weight_synapses": 0.137,
+    "score.weight_network": 0.151,
+    "score.weight_habenula": 0.132,
+    "score.weight_consolidation": 0.402,
+    "score.weight_activation": 0.0,
+    "score.drive_exponent": 2.74,
+    "score.improvable_share": 1 / (1 + math.exp(-1.4)),
+    "score.score_rate": 0.8,
+    "score.slow_share": 0.0,
+}
 DAY = 24.0
+# At each time of the printed states, of the printed gains [%], and of those of the rat [%].
+STATE_LEAK = (0, 0, 0, 0, 0, 0, 0, 0.003, 0.003)
+SCORE_LEAK = (0, 0, 0, 0, 0, 0, 0, 0.05, 0.05)
+RELAPSE_LEAK = (0, 0, 0, 0, 0.05, 0.05)
+GAIN_LEAK = (0, 0, 0, 0.1, 0.25, 0.35)
+RAT_LEAK = (0, 0.15)
 INFUSION = Dose("ketamine", "intravenous", 0.5, True, 0.0, 2 / 3)
 STATE_TIMES = (1 / 3, 2 / 3, 1.0, 2.0, 4.0, 24.0, 72.0, 168.0, 336.0)
 TIMES = tuple(
@@ -208,7 +233,7 @@ RESTING_GLUTAMATE = 1.21  # 1/T of the default patient
 
 @pytest.fixture(scope="module")
 def cascade() -> Solution:
-    return typical(CASES, TIMES, names=NAMES, values=SHARE)
+    return typical(CASES, TIMES, names=NAMES, values=FIRST_FIT)
 
 
 def course(solution: Solution, case: str, name: str) -> np.ndarray:
@@ -220,6 +245,13 @@ def at(times: tuple[float, ...]) -> list[int]:
     return [TIMES.index(time) for time in times]
 
 
+def assert_leaking(found: np.ndarray, printed: tuple[float, ...], leak: tuple[float, ...]) -> None:
+    """What is found is what is printed, to 1 % and the printed digit, or less by up to `leak`."""
+    missing = np.array(printed) - found
+    allowed = 0.055 + 0.01 * np.abs(printed)
+    assert np.all((missing >= -allowed) & (missing <= allowed + np.array(leak))), (found, printed)
+
+
 @pytest.mark.parametrize("name", STATES)
 def test_states_of_the_typical_patient(cascade: Solution, name: str) -> None:
     scale = 1.0
@@ -229,7 +261,8 @@ def test_states_of_the_typical_patient(cascade: Solution, name: str) -> None:
     found = scale * course(cascade, "default", source)[at(STATE_TIMES)]
     # 1 % of the value or, for the score, 0.1 points; half a unit of the printed digit besides.
     allowed = 0.1 if name == "madrs" else 0.01 * np.abs(STATES[name])
-    excess = np.abs(found - STATES[name]) - allowed
+    leak = np.array(SCORE_LEAK if name == "madrs" else STATE_LEAK)
+    excess = np.abs(found - STATES[name]) - allowed - leak
     assert np.all(excess <= 0.0051 if name == "madrs" else excess <= 2e-4), (found, excess)
 
 
@@ -246,15 +279,17 @@ def test_doses_blocks_and_schedules(cascade: Solution, case: str) -> None:
     count = 4 if len(CASES[case].regimen.doses) == 1 else 3
     np.testing.assert_allclose(found_peaks[:count], peaks[:count], rtol=0.01, atol=0.0055)
     found = 100 * course(cascade, case, "synapse_gain")[at((4.0, 12.0, 24.0, 72.0, 168.0, 336.0))]
-    np.testing.assert_allclose(found, gains, rtol=0.01, atol=0.055)
+    assert_leaking(found, gains, GAIN_LEAK)
     found = course(cascade, case, "network_excess")[at((24.0, 48.0, 240.0))]
     np.testing.assert_allclose(found, network, rtol=0.01, atol=0.0055)
     found = course(cascade, case, "madrs")[at((2.0, 4.0, 24.0, 72.0, 168.0, 336.0))]
-    np.testing.assert_allclose(found, scores, rtol=0, atol=0.151)
+    above = found - np.array(scores)
+    assert np.all((above >= -0.151) & (above <= 0.151 + np.array(RELAPSE_LEAK))), (found, scores)
 
 
 def test_complete_ampa_block_abolishes(cascade: Solution) -> None:
     assert course(cascade, "ampa", "trkb").max() < 1e-4
+    assert abs(course(cascade, "ampa", "synaptic_protein")[TIMES.index(336.0)]) < 1e-5
     assert abs(100 * course(cascade, "ampa", "synapse_gain")[TIMES.index(24.0)]) < 0.05
     scores = course(cascade, "ampa", "madrs")[at((2.0, 4.0, 24.0, 72.0))]
     np.testing.assert_allclose(scores, (31.9, 31.7, 32.0, 32.0), atol=0.15)
@@ -307,7 +342,7 @@ def rat() -> Solution:
         f"{dose:g}": Treatment(Regimen((Dose("ketamine", "intraperitoneal", dose, True),)))
         for dose in RAT
     }
-    return typical(doses, RAT_TIMES, names=RAT_NAMES, species="rat")
+    return typical(doses, RAT_TIMES, names=RAT_NAMES, species="rat", values=FIRST_FIT)
 
 
 @pytest.mark.parametrize("dose", RAT)
@@ -321,4 +356,4 @@ def test_inverted_u_of_the_rat(rat: Solution, dose: float) -> None:
     np.testing.assert_allclose(np.trapezoid(steps, dx=1 / 30) / 2, mean, rtol=0.01, atol=0.0055)
     np.testing.assert_allclose(activity.max(), mtorc1, rtol=0.01, atol=0.0055)
     np.testing.assert_allclose(proteins.max(), protein, rtol=0.015, atol=0.0011)
-    np.testing.assert_allclose(100 * gain[-2:], (gain_24, gain_72), rtol=0.01, atol=0.055)
+    assert_leaking(100 * gain[-2:], (gain_24, gain_72), RAT_LEAK)
