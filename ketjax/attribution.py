@@ -12,9 +12,8 @@ import xarray as xr
 
 from ketjax.analysis.attribution import coalitions, shapley
 from ketjax.errors import Problem, StudyError, check_name, check_range
-from ketjax.model.overrides import OVERRIDES
 from ketjax.population import draw
-from ketjax.preparation import check_arms, check_recipe, recipe_of
+from ketjax.preparation import check_arms, check_recipe, recipe_of, values_of
 from ketjax.regimen import Mechanism
 from ketjax.simulate import Simulation, Treatment
 from ketjax.study import Study
@@ -65,7 +64,7 @@ def attribute(
     check_recipe(recipe)
     check_arms(study)
     chosen = study.arms[arm]
-    values = {**OVERRIDES.get(chosen.interaction, {}), **chosen.parameters}
+    values = values_of(chosen)
     treatments = {
         f"{number}": Treatment(
             chosen.regimen,

@@ -120,7 +120,9 @@ def parameters(
     format_: Annotated[
         Literal["text", "csv", "markdown"], typer.Option("--format", help="How to print.")
     ] = "text",
-    species: Annotated[str, typer.Option(help="human or rat, or a named interaction.")] = "human",
+    species: Annotated[
+        str, typer.Option(help="human or rat, or a named setting of an arm.")
+    ] = "human",
     sources: Annotated[
         bool, typer.Option("--sources", help="Print the sources and what rests on each.")
     ] = False,

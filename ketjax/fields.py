@@ -51,6 +51,7 @@ class Vocabulary:
         covariates: what may limit entry to the study, each with its unit.
         species: who can be simulated.
         interactions: drugs and conditions that change what the body does to ketamine.
+        hippocampal_parts: what the hippocampal region can stand for.
     """
 
     readouts: frozenset[str]
@@ -59,6 +60,7 @@ class Vocabulary:
     covariates: Mapping[str, str]
     species: frozenset[str] = frozenset({"human", "rat"})
     interactions: frozenset[str] = frozenset({"none"})
+    hippocampal_parts: frozenset[str] = frozenset({"ca1_subiculum"})
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from ketjax.model.parameters import rows
 from ketjax.model.readouts import READOUTS, REGIONS
 from ketjax.population import COVARIATES, SHARED_EFFECTS, Recipe, draw
 from ketjax.simulate import BLOCK, RATED, Simulation, Treatment
-from ketjax.study import Study
+from ketjax.study import Arm, Study
 
 SHARD_BYTES = 512 * 2**20  # readouts of one shard in memory
 SHARD_BLOCKS = 64  # at most, so that an interrupt costs little; few would march many again apart
@@ -94,14 +94,19 @@ def check_arms(study: Study) -> None:
         raise StudyError(problems)
 
 
+def values_of(arm: Arm) -> dict[str, float]:
+    """What an arm gives to every patient: its named settings, then its own parameters."""
+    return {
+        **OVERRIDES.get(arm.interaction, {}),
+        **OVERRIDES.get(arm.hippocampus, {}),
+        **arm.parameters,
+    }
+
+
 def simulation_of(study: Study, recipe: Recipe) -> Simulation:
     """What happens to them, compiled."""
     treatments = {
-        name: Treatment(
-            arm.regimen,
-            arm.expectancy,
-            {**OVERRIDES.get(arm.interaction, {}), **arm.parameters},
-        )
+        name: Treatment(arm.regimen, arm.expectancy, values_of(arm))
         for name, arm in study.arms.items()
     }
     return Simulation(

@@ -182,6 +182,9 @@ class Arm(Section):
 
     expectancy: Annotated[str, known("expectancy design", "expectancy_designs")] = "none"
     interaction: Annotated[str, known("interaction", "interactions")] = "none"
+    hippocampus: Annotated[str, known("part of the hippocampus", "hippocampal_parts")] = (
+        "ca1_subiculum"
+    )
     doses: Listed[DoseEntry] = ()
     blockers: Listed[BlockerEntry] = ()
     gates: Listed[GateEntry] = ()

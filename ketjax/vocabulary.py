@@ -4,7 +4,7 @@ import dataclasses
 import math
 
 from ketjax.fields import ParameterRow, Vocabulary
-from ketjax.model.overrides import INTERACTIONS, SPECIES
+from ketjax.model.overrides import HIPPOCAMPAL_PARTS, INTERACTIONS, SPECIES
 from ketjax.model.parameters import Designs, Parameters, Row, rows
 from ketjax.population import COVARIATES
 from ketjax.simulate import READOUT_NAMES
@@ -25,6 +25,7 @@ def vocabulary() -> Vocabulary:
         covariates={name: table[path].unit for name, path in COVARIATES.items()},
         species=frozenset(SPECIES),
         interactions=frozenset({"none", *INTERACTIONS}),
+        hippocampal_parts=frozenset(HIPPOCAMPAL_PARTS),
     )
 
 

@@ -108,6 +108,11 @@ MISTAKES = {
         '[arms.ketamine]\ninteraction = "grapefrut"\n',
         "grapefruit",
     ),
+    "unknown part of the hippocampus": (
+        "[arms.ketamine]\n",
+        '[arms.ketamine]\nhippocampus = "dentate"\n',
+        "dentate_entorhinal",
+    ),
 }
 
 

@@ -3,6 +3,10 @@
 The rat gets the two-compartment racemic kinetics of its experiments, at 0.3 kg. Its liver is made
 transparent (flow ten times the clearance, hardly any volume), so that systemic clearance, not
 first pass, is what the table states; both enantiomers behave alike.
+
+The hippocampal region is CA1 and subiculum in the table. As dentate gyrus and entorhinal cortex it
+hardly responds (Schobel2013: direction; the factors are assumed) and feeds neither network nor
+score.
 """
 
 _RAT_WEIGHT = 0.3  # kg
@@ -72,6 +76,17 @@ OVERRIDES: dict[str, dict[str, float]] = {
         "interactions.norketamine_clearance_factor": 0.6,
         "interactions.hepatic_flow_factor": 0.8,
     },
+    "ca1_subiculum": {},
+    "dentate_entorhinal": {
+        "hippocampus.disinhibition_factor": 0.1,
+        "hippocampus.release_factor": 1.0,
+        "hippocampus.nascent_loss_factor": 1.5,
+        "hippocampus.stabilisation_factor": 0.8,
+        "hippocampus.presynaptic_factor": 0.0,
+        "hippocampus.prefrontal_weight": 1.0,
+        "hippocampus.drive_to_prefrontal": 0.0,
+    },
 }
 SPECIES = ("human", "rat")
-INTERACTIONS = tuple(name for name in OVERRIDES if name not in SPECIES)
+HIPPOCAMPAL_PARTS = ("ca1_subiculum", "dentate_entorhinal")
+INTERACTIONS = tuple(name for name in OVERRIDES if name not in SPECIES + HIPPOCAMPAL_PARTS)
