@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from ketjax.analysis.attribution import coalitions, shapley
+import ketjax
+from ketjax.analysis.attribution import coalitions, one_against_the_rest, shapley
 from ketjax.errors import Problem, StudyError, check_name, check_range
 from ketjax.population import draw
 from ketjax.preparation import check_arms, check_recipe, recipe_of, values_of
@@ -19,6 +20,7 @@ from ketjax.simulate import Simulation, Treatment
 from ketjax.study import Study
 
 MECHANISMS = ("interneuron_nmda", "presynaptic", "ampa", "trkb", "mtorc1", "habenula", "expectancy")
+EXPECTANCY, OTHERS = "expectancy", "all others together"
 HOURS = (24.0, 168.0)
 MOST = 10  # mechanisms: a thousand combinations
 
@@ -41,7 +43,9 @@ def attribute(
 
     Returns:
         Dataset with dims mechanism, hour and patient: ``share`` of the fall [points], ``effect``
-        with all open and ``rest`` with none [points]. Patients that failed anywhere are NaN.
+        with all open and ``rest`` with none [points]. Where expectancy is among several mechanisms,
+        ``joint_share`` (player, hour, patient) divides the fall between it and all others as one.
+        Patients that failed anywhere are NaN.
 
     Raises:
         StudyError: A name or a time does not exist, or there are too many mechanisms.
@@ -88,7 +92,7 @@ def attribute(
     scores[np.broadcast_to((solution.status != 0).any(axis=0), scores.shape)] = np.nan
     falls = scores[:, :1] - scores[:, [times.index(hour) for hour in hours]]
     points = {"units": "points"}
-    return xr.Dataset(
+    found = xr.Dataset(
         {
             "share": (
                 ("mechanism", "hour", "patient"),
@@ -107,8 +111,19 @@ def attribute(
             ),
         },
         {"mechanism": list(mechanisms), "hour": list(hours), "patient": patients},
-        {"study": study.name, "arm": arm, "seed": study.population.seed},
+        {
+            "study": study.name,
+            "arm": arm,
+            "seed": study.population.seed,
+            "ketjax_version": ketjax.__version__,
+        },
     )
+    if EXPECTANCY in mechanisms and len(mechanisms) > 1:
+        joint = one_against_the_rest(falls, list(mechanisms).index(EXPECTANCY))
+        about = points | {"long_name": "share of the fall, of two players"}
+        found["joint_share"] = (("player", "hour", "patient"), joint, about)
+        found["player"] = [EXPECTANCY, OTHERS]
+    return found
 
 
 def table(found: xr.Dataset) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -118,11 +133,15 @@ def table(found: xr.Dataset) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         found: What `attribute` returned.
 
     Returns:
-        Head and lines of a table. The shares and the rest add to the total.
+        Head and lines of a table. The shares and the rest add to the total; so do the two shares
+        of expectancy and of all others together, which end the table.
     """
     lines = []
     parts = {str(name): found["share"].sel(mechanism=name) for name in found["mechanism"].values}
     parts |= {"none of these": found["rest"], "all": found["effect"]}
+    if "joint_share" in found:
+        joint = found["joint_share"]
+        parts |= {f"of two: {name}": joint.sel(player=name) for name in found["player"].values}
     total = found["effect"].mean("patient")
     for name, values in parts.items():
         cells = [name]

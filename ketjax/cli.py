@@ -221,6 +221,9 @@ def attribute(
     format_: Annotated[
         Literal["text", "csv", "markdown"], typer.Option("--format", help="How to print.")
     ] = "text",
+    figure: Annotated[
+        Path | None, typer.Option(help="Draw the shares: a PNG file to write.")
+    ] = None,
 ) -> None:
     """What each mechanism adds to the fall of the score: Shapley values over the population."""
     with mistakes():
@@ -238,6 +241,10 @@ def attribute(
         asked = Study.read(study).replace(patients=patients)
         found = attribute(asked, arm, mechanisms=chosen, hours=when)
         sys.stdout.write(formatted(*table(found), format_))
+        if figure is not None:
+            from ketjax.figures import plot_shares, save
+
+            say(f"Figure {save(plot_shares(found), figure)}")
 
 
 @app.command()

@@ -9,7 +9,7 @@ is not run again; `--overwrite` does.
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +24,26 @@ from ketjax.tables import formatted
 FOLDER = Path(__file__).parent
 HOURS = (2.0, 24.0, 168.0, 336.0, 672.0, 1344.0)
 Plot = Callable[[xr.Dataset], Figure]
+
+SHOWN_REGIONS = {
+    "prefrontal_cortex": ("ca1_subiculum", "prefrontal"),
+    "CA1_and_subiculum": ("ca1_subiculum", "hippocampus"),
+    "dentate_and_entorhinal": ("dentate_entorhinal", "hippocampus"),
+}
+"""Name to arm and region: what the regions study shows side by side."""
+
+
+def plot_regions(dataset: xr.Dataset) -> Figure:
+    """Draw regions as if they were arms."""
+    variables = ("dialysate_glutamate", "bdnf", "mtorc1")
+    variables += ("synaptic_protein", "potentiation", "synapse_gain")
+    parts = [
+        dataset[[*variables, "status"]].sel(arm=arm, region=region).assign_coords(arm=name)
+        for name, (arm, region) in SHOWN_REGIONS.items()
+    ]
+    shown = xr.concat([part.drop_vars("region") for part in parts], "arm")
+    return plot_panels(shown, variables, title="Surge and synapses by region, one infusion")
+
 
 FIGURES: dict[str, Plot] = {
     "s01_single_infusion": plot_response,
@@ -123,6 +143,7 @@ FIGURES: dict[str, Plot] = {
         ),
         title="What is felt and measured in the first day, by dose",
     ),
+    "s14_regions": plot_regions,
 }
 """Study to what draws it."""
 
@@ -130,29 +151,41 @@ FIGURES: dict[str, Plot] = {
 def numbers(dataset: xr.Dataset) -> str:
     """Each arm's mean course of each readout in a few numbers, as CSV.
 
-    Prefrontal cortex stands for regional readouts; of the score the fall [%] is given, of the rated
-    score the patients in whom it has halved [%].
+    A readout without a region in its name is of the whole patient or of prefrontal cortex; of the
+    score the fall [%] is given, of the rated score the patients in whom it has halved [%]. The 5th
+    and 95th percentiles are of patients.
     """
     hours = [hour for hour in HOURS if hour <= float(dataset["time"][-1])]
     lines = []
+    for name, values in courses(dataset):
+        values = values.transpose("arm", "time", "patient").compute()
+        means = values.mean("patient")
+        seen = values.sel(time=hours, method="nearest")
+        spread = seen.quantile([0.05, 0.95], "patient").to_numpy()
+        for place, arm in enumerate(values["arm"].values):
+            one = means.sel(arm=arm)
+            when = float(one["time"][int(np.argmax(one.to_numpy()))])
+            cells = (one.max(), when, one.min(), one[-1])
+            cells += (*seen.mean("patient").sel(arm=arm).to_numpy(), *spread[:, place].ravel())
+            lines.append([name, str(arm), *(f"{float(cell):.4g}" for cell in cells)])
+    times = [f"{what}at {hour:g} h" for what in ("", "5 % ", "95 % ") for hour in hours]
+    return formatted(["readout", "arm", "highest", "at", "lowest", "end", *times], lines, "csv")
+
+
+def courses(dataset: xr.Dataset) -> Iterator[tuple[str, xr.DataArray]]:
+    """What has a course in time, with its name."""
     for name, values in dataset.data_vars.items():
         if "time" not in values.dims:
             continue
         if "region" in values.dims:
-            values = values.sel(region="prefrontal")
-        if name == "madrs":
-            name, values = "fall of madrs [%]", 100 * (1 - values / values.isel(time=0))
-        if name == "madrs_rated":
-            name, values = "response [%]", 100 * (values <= dataset["baseline_madrs"] / 2)
-        means = values.mean("patient").transpose("arm", "time").compute()
-        for arm in means["arm"].values:
-            one = means.sel(arm=arm)
-            when = float(one["time"][int(np.argmax(one.to_numpy()))])
-            seen = [one.sel(time=hour, method="nearest") for hour in hours]
-            cells = (one.max(), when, one.min(), one[-1], *seen)
-            lines.append([str(name), str(arm), *(f"{float(cell):.4g}" for cell in cells)])
-    times = [f"at {hour:g} h" for hour in hours]
-    return formatted(["readout", "arm", "highest", "at", "lowest", "end", *times], lines, "csv")
+            yield str(name), values.sel(region="prefrontal")
+            yield f"{name}, hippocampus", values.sel(region="hippocampus")
+        elif name == "madrs":
+            yield "fall of madrs [%]", 100 * (1 - values / values.isel(time=0))
+        elif name == "madrs_rated":
+            yield "response [%]", 100.0 * (values <= dataset["baseline_madrs"] / 2)
+        else:
+            yield str(name), values
 
 
 def main() -> None:

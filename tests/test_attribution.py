@@ -1,5 +1,6 @@
 """Attribution of a study's effect: shares add, a silent mechanism has none, a chain shares."""
 
+import numpy as np
 import pytest
 
 from ketjax.attribution import attribute, table
@@ -35,6 +36,7 @@ def test_shares_add_to_the_effect() -> None:
     share = {name: float(found["share"].sel(mechanism=name).squeeze()) for name in mechanisms}
     total, rest = float(found["effect"].squeeze()), float(found["rest"].squeeze())
     assert sum(share.values()) + rest == pytest.approx(total, rel=1e-12)
+    assert "joint_share" not in found  # expectancy is not among them
     assert share["opioid"] == pytest.approx(0, abs=1e-9)  # its share is off
     assert total > rest > 1  # expectancy and habenula are left
     assert share["trkb"] > 1 and share["interneuron_nmda"] > 1
@@ -42,6 +44,19 @@ def test_shares_add_to_the_effect() -> None:
     assert [line[0] for line in lines] == [*mechanisms, "none of these", "all"]
     shares = [float(line[2]) for line in lines]
     assert len(head) == 3 and sum(shares[:-1]) == pytest.approx(100, abs=2) and shares[-1] == 100
+
+
+def test_of_two_players_the_second_is_all_others() -> None:
+    found = attribute(Study.parse(MANIFEST), mechanisms=("expectancy", "trkb"), hours=(24.0,))
+    own = found["share"].to_numpy()
+    np.testing.assert_allclose(found["joint_share"], own, rtol=1e-12)  # there is one other only
+    _, lines = table(found)
+    assert [line[0] for line in lines[-3:]] == [
+        "all",
+        "of two: expectancy",
+        "of two: all others together",
+    ]
+    assert lines[-2][1:] == lines[0][1:]
 
 
 def test_what_cannot_be_attributed_is_told_at_once() -> None:

@@ -49,3 +49,20 @@ def shapley(effects: NDArray[np.floating]) -> NDArray[np.floating]:
         gained = effects[without + 2**i] - effects[without]
         shares.append(np.tensordot(weights[sizes[without]], gained, axes=1))
     return np.array(shares)
+
+
+def one_against_the_rest(effects: NDArray[np.floating], player: int) -> NDArray[np.floating]:
+    """Shapley values of two players: one mechanism, and all others switched together.
+
+    Splitting one of the two into many parts gives it more orders in which to come first; this is
+    the division that does not depend on how finely the others are counted.
+
+    Args:
+        effects: v, effect of each row of `coalitions`, shape (2^k, ...).
+        player: Place of the mechanism.
+
+    Returns:
+        Shares of shape (2, ...), the mechanism's first.
+    """
+    everything, own = effects.shape[0] - 1, 2**player
+    return shapley(effects[[0, own, everything - own, everything]])

@@ -1,5 +1,6 @@
 """Figures of a dataset, drawn without a screen and without pyplot."""
 
+from ketjax.figures.attribution import plot_shares
 from ketjax.figures.courses import plot_cascade, plot_response
 from ketjax.figures.evidence import plot_evidence
 from ketjax.figures.panels import plot_outcomes, plot_panels
@@ -12,6 +13,7 @@ __all__ = [
     "plot_outcomes",
     "plot_panels",
     "plot_response",
+    "plot_shares",
     "plot_survival",
     "save",
 ]

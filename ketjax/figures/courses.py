@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -45,13 +46,18 @@ CASCADE = (
 DASHES = (0, (4, 2))
 SHOWN_REGION = "prefrontal"
 COMPARED_REGION = "hippocampus"
+MOST_BANDS = 4
+"""Arms whose bands can be told apart in one panel."""
+
+BAR_WIDTH = 0.022
+"""Width of the place of one arm's bar beside a panel, in widths of the panel."""
 
 
 def plot_cascade(dataset: xr.Dataset, figure: Figure | None = None) -> Figure:
     """Draw the mechanism on one logarithmic time axis, from the drug to the score.
 
-    Each arm has its median and the band of the middle 90 % of patients. Readouts with regions show
-    the prefrontal cortex, and the median of the hippocampus as a dashed line.
+    Each arm has its median and the middle 90 % of patients (`draw_bands`). Readouts with regions
+    show the prefrontal cortex.
 
     Args:
         dataset: A store; readouts of the cascade that it lacks are left out.
@@ -103,37 +109,28 @@ def plot_response(dataset: xr.Dataset, figure: Figure | None = None) -> Figure:
         The figure: proportions with 95 % Wilson intervals, the mean change within one standard
         deviation of the patients.
     """
-    summary = summarise(dataset, dataset["time"].to_numpy().tolist())
+    summary = summarise(dataset, dataset["time"].to_numpy().tolist()).rename(hour="time")
     if figure is None:
         figure = Figure(figsize=(13.5, 4.2), layout="constrained")
     response, remission, change = figure.subplots(1, 3)
-    deviation = summary["madrs_change_sd"]
+    mean, deviation = summary["madrs_change"], summary["madrs_change_sd"]
+    around = (mean - deviation, mean, mean + deviation)
     panels = (
-        (response, "response", "Response: score halved", "patients [%]", None),
-        (remission, "remission", "Remission: score 10 or less", "patients [%]", None),
-        (change, "madrs_change", "Change of the score, mean ± SD", "MADRS [points]", deviation),
+        (response, _interval(summary, "response"), "Response: score halved", "patients [%]"),
+        (remission, _interval(summary, "remission"), "Remission: score 10 or less", "patients [%]"),
+        (change, around, "Change of the score, mean ± SD", "MADRS [points]"),
     )
-    places = time_positions(summary["hour"].to_numpy())
-    colours = arm_colours(summary["arm"].values)
-    for axes, name, title, label, spread in panels:
-        for arm, width in arm_widths(colours).items():
-            one = summary.sel(arm=arm)
-            if spread is None:
-                low, high = one[f"{name}_low"], one[f"{name}_high"]
-            else:
-                low, high = one[name] - spread.sel(arm=arm), one[name] + spread.sel(arm=arm)
-            _draw_course(axes, places, one[name], low, high, colours[arm], width)
+    for axes, interval, title, label in panels:
+        draw_bands(axes, xr.concat(interval, "quantile"))
         axes.set_title(title, loc="left", fontsize=TEXT_SIZE + 1.5)
         axes.set_ylabel(label, fontsize=TEXT_SIZE)
         axes.set_xlabel("time from the first dose", fontsize=TEXT_SIZE)
-        draw_time_axis(axes, float(summary["hour"][-1]))
+        draw_time_axis(axes, float(summary["time"][-1]))
     for axes in (response, remission):
         axes.set_ylim(bottom=0.0)
     change.axhline(0.0, color="0.6", linewidth=0.8, zorder=0)
-    handles: list[Line2D | Patch] = [
-        Line2D([], [], color=colour, label=arm) for arm, colour in colours.items()
-    ]
-    handles.append(Patch(color="0.8", label="95 % interval (left, middle), SD (right)"))
+    handles = arm_handles(dataset)
+    handles.append(spread_handle(dataset, "95 % interval (left, middle), SD (right)"))
     figure.legend(
         handles=handles, loc="outside upper left", ncols=5, frameon=False, fontsize=TEXT_SIZE
     )
@@ -142,7 +139,11 @@ def plot_response(dataset: xr.Dataset, figure: Figure | None = None) -> Figure:
 
 
 def draw_bands(axes: Axes, band: xr.DataArray) -> None:
-    """Draw all arms of one readout, bands and medians, on a panel.
+    """Draw all arms of one readout on a panel: medians, and how far patients spread about them.
+
+    A few arms have a band each and a dashed median of the hippocampus. Bands of many arms would hide
+    each other: their spread is drawn beside the panel, as bars at the time at which the medians lie
+    furthest apart, marked by a dotted line.
 
     Args:
         axes: The panel.
@@ -150,42 +151,79 @@ def draw_bands(axes: Axes, band: xr.DataArray) -> None:
     """
     places = time_positions(band["time"].to_numpy())
     colours = arm_colours(band["arm"].values)
+    shown, compared = band, None
+    if "region" in band.dims:
+        regions = [str(region) for region in band["region"].values]
+        shown = band.sel(region=SHOWN_REGION if SHOWN_REGION in regions else regions[0])
+        if COMPARED_REGION in regions and COMPARED_REGION != regions[0]:
+            compared = band.sel(region=COMPARED_REGION).isel(quantile=1)
+    few = len(colours) <= MOST_BANDS
     for arm, width in arm_widths(colours).items():
-        one = band.sel(arm=arm)
-        if "region" in one.dims:
-            regions = [str(region) for region in one["region"].values]
-            if COMPARED_REGION in regions and COMPARED_REGION != regions[0]:
-                median = one.sel(region=COMPARED_REGION).isel(quantile=1)
-                axes.plot(places, median, color=colours[arm], linewidth=1.0, linestyle=DASHES)
-            one = one.sel(region=SHOWN_REGION if SHOWN_REGION in regions else regions[0])
-        low, median, high = (one.isel(quantile=index) for index in range(3))
-        _draw_course(axes, places, median, low, high, colours[arm], width)
+        colour = colours[arm]
+        low, median, high = (shown.sel(arm=arm).isel(quantile=index) for index in range(3))
+        if few and compared is not None:
+            axes.plot(
+                places, compared.sel(arm=arm), color=colour, linewidth=1.0, linestyle=DASHES
+            )
+        if few:
+            axes.fill_between(places, low, high, color=colour, alpha=0.14, linewidth=0, zorder=1)
+        axes.plot(places, median, color=colour, linewidth=width)
+    if not few:
+        _draw_bars(axes, shown, places, colours)
 
 
-def _draw_course(
-    axes: Axes,
-    places: np.ndarray,
-    middle: xr.DataArray,
-    low: xr.DataArray,
-    high: xr.DataArray,
-    colour: str,
-    width: float,
+def _draw_bars(
+    axes: Axes, band: xr.DataArray, places: np.ndarray, colours: dict[str, str]
 ) -> None:
-    axes.fill_between(places, low, high, color=colour, alpha=0.14, linewidth=0, zorder=1)
-    axes.plot(places, middle, color=colour, linewidth=width)
+    """Beside the panel the spread of each arm at one time."""
+    median = band.isel(quantile=1)
+    index = int((median.max("arm") - median.min("arm")).argmax("time"))
+    low, middle, high = (band.isel(time=index, quantile=k).to_numpy() for k in range(3))
+    if np.array_equal(low, high):
+        return  # the typical patient alone
+    axes.axvline(places[index], color="0.5", linewidth=0.9, linestyle=":", zorder=0)
+    strip = axes.inset_axes((1.01, 0.0, BAR_WIDTH * len(colours), 1.0), sharey=axes)
+    where = np.arange(len(colours))
+    strip.vlines(where, low, high, colors=list(colours.values()), linewidth=2.4, alpha=0.45)
+    strip.scatter(where, middle, s=9, c=list(colours.values()), zorder=3)
+    strip.set_xlim(-0.8, len(colours) - 0.2)
+    strip.set_axis_off()
+
+
+def _interval(summary: xr.Dataset, name: str) -> tuple[xr.DataArray, ...]:
+    return summary[f"{name}_low"], summary[name], summary[f"{name}_high"]
+
+
+def arm_handles(dataset: xr.Dataset) -> list[Artist]:
+    """Entries of a legend for the arms."""
+    return [
+        Line2D([], [], color=colour, linewidth=2.0, label=arm.replace("_", " "))
+        for arm, colour in arm_colours(dataset["arm"].values).items()
+    ]
+
+
+def spread_handle(dataset: xr.Dataset, meaning: str) -> Artist:
+    """Entry of a legend for what `draw_bands` shows beside the medians."""
+    if dataset.sizes["arm"] <= MOST_BANDS:
+        return Patch(color="0.85", label=meaning)
+    label = f"bars: {meaning}, at the dotted line"
+    return Line2D([], [], color="0.6", linewidth=2.4, marker="o", markersize=3, label=label)
+
+
+def regional_handle(dataset: xr.Dataset) -> list[Artist]:
+    """Entry of a legend for the dashed lines of regional readouts, where `draw_bands` has them."""
+    if dataset.sizes["arm"] > MOST_BANDS:
+        return []
+    return [Line2D([], [], color="0.4", linewidth=1.0, linestyle=DASHES, label="hippocampus")]
 
 
 def _draw_legend(figure: Figure, dataset: xr.Dataset, regional: bool) -> None:
-    colours = arm_colours(dataset["arm"].values)
-    handles: list[Line2D | Patch] = [
-        Line2D([], [], color=colour, linewidth=2.0, label=arm) for arm, colour in colours.items()
-    ]
+    handles = arm_handles(dataset)
     solid = "median, prefrontal cortex" if regional else "median"
     handles.append(Line2D([], [], color="0.4", linewidth=1.9, label=solid))
     if regional:
-        dashed = "median, hippocampus"
-        handles.append(Line2D([], [], color="0.4", linewidth=1.0, linestyle=DASHES, label=dashed))
-    handles.append(Patch(color="0.85", label="5-95 % of patients"))
+        handles += regional_handle(dataset)
+    handles.append(spread_handle(dataset, "5-95 % of patients"))
     figure.legend(
         handles=handles, loc="outside upper left", ncols=6, frameon=False, fontsize=TEXT_SIZE
     )

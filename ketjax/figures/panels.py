@@ -5,12 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
 from ketjax.analysis import bands, summarise
-from ketjax.figures.courses import draw_bands
-from ketjax.figures.style import TEXT_SIZE, arm_colours, draw_footer, draw_time_axis, tidy
+from ketjax.figures.courses import arm_handles, draw_bands, regional_handle, spread_handle
+from ketjax.figures.style import TEXT_SIZE, draw_footer, draw_time_axis, hour_text, tidy
 
 COLUMNS = 3
 
@@ -18,11 +16,12 @@ COLUMNS = 3
 def plot_panels(
     dataset: xr.Dataset, variables: Sequence[str], *, title: str = "", figure: Figure | None = None
 ) -> Figure:
-    """Draw readouts over time: the median of each arm and the band of the middle 90 % of patients.
+    """Draw readouts over time: the median of each arm and the middle 90 % of patients.
 
     Args:
         dataset: A store.
-        variables: Readouts; of regional ones prefrontal cortex is drawn, the hippocampus dashed.
+        variables: Readouts; of regional ones prefrontal cortex is drawn, with a few arms the
+            hippocampus dashed.
         title: What the figure shows.
         figure: An empty figure to draw on.
 
@@ -100,7 +99,7 @@ def plot_outcomes(
                 color="#0072B2",
                 alpha=shades[k],
                 error_kw={"elinewidth": 0.8, "ecolor": "0.3"},
-                label=_when(hour),
+                label=hour_text(hour),
             )
         axes.set_title(heading, loc="left", fontsize=TEXT_SIZE + 1)
         axes.set_xlabel(label, fontsize=TEXT_SIZE)
@@ -119,24 +118,14 @@ def _short(meaning: str) -> str:
     return first if first[1:2].isupper() else first[:1].upper() + first[1:]
 
 
-def _when(hour: float) -> str:
-    return f"{hour / 24:g} d" if hour >= 48 else f"{hour:g} h"
-
-
 def _legend(
     figure: Figure, dataset: xr.Dataset, title: str, regional: bool, population: bool
 ) -> None:
-    colours = arm_colours(dataset["arm"].values)
-    handles: list[Line2D | Patch] = [
-        Line2D([], [], color=colour, linewidth=2.0, label=arm.replace("_", " "))
-        for arm, colour in colours.items()
-    ]
+    handles = arm_handles(dataset)
     if regional:
-        handles.append(
-            Line2D([], [], color="0.4", linewidth=1.0, linestyle=(0, (4, 2)), label="hippocampus")
-        )
+        handles += regional_handle(dataset)
     if population:
-        handles.append(Patch(color="0.85", label="5-95 % of patients"))
+        handles.append(spread_handle(dataset, "5-95 % of patients"))
     figure.legend(
         handles=handles,
         loc="outside upper left",

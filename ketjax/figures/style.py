@@ -14,8 +14,11 @@ from matplotlib.ticker import FixedLocator, NullLocator
 ARM_COLOURS = {"ketamine": "#D55E00", "midazolam": "#0072B2", "saline": "#000000"}
 """Colours of the arms of the first study, from the palette of Okabe and Ito (2008)."""
 
-OTHER_COLOURS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
-"""The rest of that palette, for arms of other names."""
+OTHER_COLOURS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""The rest of that palette, for arms of other names; then come colours that no arm here has."""
+
+FAINTEST_COLOUR = "#F0E442"
+"""Its yellow, which is hard to see on white: taken last."""
 
 FIRST_MINUTE = 1.0 / 60.0
 """Left edge of the time axis [h]: the logarithmic axis has no zero, the start is drawn here."""
@@ -59,7 +62,7 @@ def arm_colours(arms: Iterable[str]) -> dict[str, str]:
     names = [str(arm) for arm in arms]
     others = [name for name in names if name not in ARM_COLOURS]
     free = [colour for name, colour in ARM_COLOURS.items() if name not in names]
-    colours = (*OTHER_COLOURS, *free)
+    colours = (*OTHER_COLOURS, *free, FAINTEST_COLOUR)
     spare = {name: colours[i % len(colours)] for i, name in enumerate(others)}
     return {name: ARM_COLOURS.get(name) or spare[name] for name in names}
 
@@ -100,6 +103,11 @@ def draw_time_axis(axes: Axes, end: float) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticks(list(ticks), list(ticks.values()))
     tidy(axes)
+
+
+def hour_text(hour: float) -> str:
+    """An hour as a label: days from the second day on."""
+    return f"{hour / 24:g} d" if hour >= 48 else f"{hour:g} h"
 
 
 def tidy(axes: Axes) -> None:
