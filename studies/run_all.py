@@ -41,7 +41,7 @@ def plot_regions(dataset: xr.Dataset) -> Figure:
         dataset[[*variables, "status"]].sel(arm=arm, region=region).assign_coords(arm=name)
         for name, (arm, region) in SHOWN_REGIONS.items()
     ]
-    shown = xr.concat([part.drop_vars("region") for part in parts], "arm")
+    shown = xr.concat([part.drop_vars("region") for part in parts], "arm", data_vars="all")
     return plot_panels(shown, variables, title="Surge and synapses by region, one infusion")
 
 

@@ -3,12 +3,15 @@
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from ketjax.figures.style import (
     ARM_COLOURS,
     OTHER_COLOURS,
     TEXT_SIZE,
     draw_footer,
+    draw_legend,
     hour_text,
     tidy,
 )
@@ -20,13 +23,17 @@ SHARE_COLOURS = {
 }
 """Colours of bars that stand for no mechanism of the drug."""
 
+ROOM = 1.3
+"""Length of the axis in longest lines: behind them stand the numbers."""
+
 
 def plot_shares(found: xr.Dataset, figure: Figure | None = None) -> Figure:
     """Draw the mean share of each mechanism, and how far the shares of patients spread.
 
     Args:
         found: Shares of the fall of the score: ``share`` (mechanism, hour, patient), ``effect`` and
-            ``rest`` (hour, patient), and ``joint_share`` (player, hour, patient) where there is one.
+            ``rest`` (hour, patient), and, where there is one, ``joint_share`` (player, hour,
+            patient).
         figure: An empty figure to draw on.
 
     Returns:
@@ -45,42 +52,42 @@ def plot_shares(found: xr.Dataset, figure: Figure | None = None) -> Figure:
         size = (1.8 + 4.2 * len(hours), 0.3 * len(bars) + 1.6)
         figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(1, len(hours), sharex=True, sharey=True, squeeze=False)[0]
+    highest = 0.0
     for axes, hour in zip(grid, hours, strict=True):
+        total = float(found["effect"].sel(hour=hour).mean())
         for place, (name, values) in zip(places, bars, strict=True):
             one = values.sel(hour=hour)
             low, high = one.quantile([0.05, 0.95]).to_numpy()
             mean = float(one.mean())
+            highest = max(highest, high, mean)
             colour = SHARE_COLOURS.get(name, ARM_COLOURS["ketamine"])
             axes.barh(place, mean, height=0.7, color=colour, alpha=0.75)
             axes.plot([low, high], [place, place], color="0.2", linewidth=1.0)
-            axes.annotate(
-                f"{mean:.1f}",
-                (max(high, mean), place),
-                (4, 0),
-                textcoords="offset points",
+            axes.text(
+                0.995,
+                place,
+                f"{mean:.1f} ({100 * mean / total:.0f} %)",
+                transform=axes.get_yaxis_transform(),
+                ha="right",
                 va="center",
-                fontsize=TEXT_SIZE - 1,
+                fontsize=TEXT_SIZE - 0.5,
             )
         if own < len(bars):
             axes.axhline(places[own] + 0.75, color="0.6", linewidth=0.8)
         axes.axvline(0.0, color="0.4", linewidth=0.8)
-        total = float(found["effect"].sel(hour=hour).mean())
         title = f"{hour_text(float(hour))}: fall of {total:.1f} points"
         axes.set_title(title, loc="left", fontsize=TEXT_SIZE + 1.5)
         axes.set_xlabel("share of the fall [points]", fontsize=TEXT_SIZE)
         tidy(axes)
-        axes.margins(x=0.12)
+    grid[0].set_xlim(right=ROOM * highest)
     names = [name.replace("_", " ") for name, _ in bars]
+    names[own:] = [f"of two: {name}" for name in names[own:]]
     grid[0].set_yticks(places, names, fontsize=TEXT_SIZE)
-    figure.suptitle(
-        f"What each mechanism adds to the fall of the score, {_arm(found)}\n",
-        fontsize=TEXT_SIZE + 3,
-        x=0.01,
-        ha="left",
-    )
+    arm = str(found.attrs.get("arm", "without a name")).replace("_", " ")
+    handles = [
+        Patch(color=ARM_COLOURS["ketamine"], alpha=0.75, label="mean of patients"),
+        Line2D([], [], color="0.2", linewidth=1.0, label="5-95 % of patients"),
+    ]
+    draw_legend(figure, handles, f"What each mechanism adds to the fall of the score, arm {arm}")
     draw_footer(figure, found)
     return figure
-
-
-def _arm(found: xr.Dataset) -> str:
-    return f"arm {str(found.attrs.get('arm', 'without a name')).replace('_', ' ')}"

@@ -17,6 +17,7 @@ from ketjax.figures.style import (
     arm_colours,
     arm_widths,
     draw_footer,
+    draw_legend,
     draw_time_axis,
     time_positions,
 )
@@ -46,7 +47,7 @@ CASCADE = (
 DASHES = (0, (4, 2))
 SHOWN_REGION = "prefrontal"
 COMPARED_REGION = "hippocampus"
-MOST_BANDS = 4
+MOST_BANDS = 3
 """Arms whose bands can be told apart in one panel."""
 
 BAR_WIDTH = 0.022
@@ -131,9 +132,7 @@ def plot_response(dataset: xr.Dataset, figure: Figure | None = None) -> Figure:
     change.axhline(0.0, color="0.6", linewidth=0.8, zorder=0)
     handles = arm_handles(dataset)
     handles.append(spread_handle(dataset, "95 % interval (left, middle), SD (right)"))
-    figure.legend(
-        handles=handles, loc="outside upper left", ncols=5, frameon=False, fontsize=TEXT_SIZE
-    )
+    draw_legend(figure, handles)
     draw_footer(figure, dataset)
     return figure
 
@@ -141,9 +140,9 @@ def plot_response(dataset: xr.Dataset, figure: Figure | None = None) -> Figure:
 def draw_bands(axes: Axes, band: xr.DataArray) -> None:
     """Draw all arms of one readout on a panel: medians, and how far patients spread about them.
 
-    A few arms have a band each and a dashed median of the hippocampus. Bands of many arms would hide
-    each other: their spread is drawn beside the panel, as bars at the time at which the medians lie
-    furthest apart, marked by a dotted line.
+    A few arms have a band each and a dashed median of the hippocampus. Bands of many arms would
+    hide each other: their spread is drawn beside the panel, as bars at the time at which the
+    medians lie furthest apart, marked by a dotted line.
 
     Args:
         axes: The panel.
@@ -162,9 +161,7 @@ def draw_bands(axes: Axes, band: xr.DataArray) -> None:
         colour = colours[arm]
         low, median, high = (shown.sel(arm=arm).isel(quantile=index) for index in range(3))
         if few and compared is not None:
-            axes.plot(
-                places, compared.sel(arm=arm), color=colour, linewidth=1.0, linestyle=DASHES
-            )
+            axes.plot(places, compared.sel(arm=arm), color=colour, linewidth=1.0, linestyle=DASHES)
         if few:
             axes.fill_between(places, low, high, color=colour, alpha=0.14, linewidth=0, zorder=1)
         axes.plot(places, median, color=colour, linewidth=width)
@@ -172,9 +169,7 @@ def draw_bands(axes: Axes, band: xr.DataArray) -> None:
         _draw_bars(axes, shown, places, colours)
 
 
-def _draw_bars(
-    axes: Axes, band: xr.DataArray, places: np.ndarray, colours: dict[str, str]
-) -> None:
+def _draw_bars(axes: Axes, band: xr.DataArray, places: np.ndarray, colours: dict[str, str]) -> None:
     """Beside the panel the spread of each arm at one time."""
     median = band.isel(quantile=1)
     index = int((median.max("arm") - median.min("arm")).argmax("time"))
@@ -224,6 +219,4 @@ def _draw_legend(figure: Figure, dataset: xr.Dataset, regional: bool) -> None:
     if regional:
         handles += regional_handle(dataset)
     handles.append(spread_handle(dataset, "5-95 % of patients"))
-    figure.legend(
-        handles=handles, loc="outside upper left", ncols=6, frameon=False, fontsize=TEXT_SIZE
-    )
+    draw_legend(figure, handles)

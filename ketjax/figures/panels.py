@@ -8,7 +8,14 @@ from matplotlib.figure import Figure
 
 from ketjax.analysis import bands, summarise
 from ketjax.figures.courses import arm_handles, draw_bands, regional_handle, spread_handle
-from ketjax.figures.style import TEXT_SIZE, draw_footer, draw_time_axis, hour_text, tidy
+from ketjax.figures.style import (
+    TEXT_SIZE,
+    draw_footer,
+    draw_legend,
+    draw_time_axis,
+    hour_text,
+    tidy,
+)
 
 COLUMNS = 3
 
@@ -32,7 +39,7 @@ def plot_panels(
         StoreError: The store lacks a readout.
     """
     drawn = bands(dataset, *variables)
-    columns = min(COLUMNS, len(variables))
+    columns = 2 if len(variables) == 4 else min(COLUMNS, len(variables))
     rows = -(-len(variables) // columns)
     if figure is None:
         figure = Figure(figsize=(4.8 * columns, 2.7 * rows + 1.1), layout="constrained")
@@ -126,13 +133,4 @@ def _legend(
         handles += regional_handle(dataset)
     if population:
         handles.append(spread_handle(dataset, "5-95 % of patients"))
-    figure.legend(
-        handles=handles,
-        loc="outside upper left",
-        ncols=6,
-        frameon=False,
-        fontsize=TEXT_SIZE,
-        title=title or None,
-        title_fontsize=TEXT_SIZE + 3,
-        alignment="left",
-    )
+    draw_legend(figure, handles, title)

@@ -1,10 +1,11 @@
 """How figures of ketjax look: colours of the arms, the time axis, the footer, saving."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -45,6 +46,9 @@ LABEL_GAP = 0.068
 TEXT_SIZE = 8.5
 """Size of the text on the axes [points]."""
 
+
+ENTRY_WIDTH, LETTER_WIDTH = 5.0, 0.56
+"""Widths in a legend, of an entry without its text and of a letter, in sizes of the text."""
 
 RESOLUTION = 150
 """Pixels of a saved figure on one inch."""
@@ -117,6 +121,38 @@ def tidy(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=TEXT_SIZE - 0.5, length=3)
     axes.margins(y=0.06)
+
+
+def draw_legend(figure: Figure, handles: Sequence[Artist], title: str = "") -> None:
+    """Explain above a figure what is drawn, in as many columns as its width holds.
+
+    Args:
+        figure: The figure, in a constrained layout.
+        handles: Labelled artists.
+        title: What the figure shows.
+    """
+    labels = [str(handle.get_label()) for handle in handles]
+    width = figure.get_size_inches()[0]
+    columns = len(labels)
+    while columns > 1 and _legend_width(labels, columns) > width:
+        columns -= 1
+    figure.legend(
+        handles=list(handles),
+        loc="outside upper left",
+        ncols=columns,
+        frameon=False,
+        fontsize=TEXT_SIZE,
+        title=title or None,
+        title_fontsize=TEXT_SIZE + 3,
+        alignment="left",
+    )
+
+
+def _legend_width(labels: Sequence[str], columns: int) -> float:
+    """Width of a legend, filled column by column, by the length of its labels [inch]."""
+    size = TEXT_SIZE / 72
+    parts = np.array_split(np.array([len(label) for label in labels]), columns)
+    return size * sum(ENTRY_WIDTH + LETTER_WIDTH * part.max() for part in parts)
 
 
 def draw_footer(figure: Figure, dataset: xr.Dataset) -> None:

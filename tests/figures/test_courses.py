@@ -5,13 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from mock_store import mock_store
 
 from ketjax import dataset as ds
 from ketjax.errors import StoreError
-from ketjax.figures import plot_cascade, plot_response, save
+from ketjax.figures import plot_cascade, plot_panels, plot_response, save
 from ketjax.figures.style import arm_colours
 
 
@@ -42,6 +43,45 @@ def test_hippocampus_is_dashed(dataset: xr.Dataset) -> None:
     (axes,) = (a for a in plot_cascade(dataset).axes if "BDNF" in a.get_title(loc="left"))
     assert sum(line.is_dashed() for line in axes.lines) == 3
     assert len(axes.lines) == 6
+
+
+def many_arms(dataset: xr.Dataset) -> xr.Dataset:
+    """The three arms and a copy of the first by another name."""
+    return dataset.isel(arm=[0, 1, 2, 0]).assign_coords(arm=[*dataset["arm"].values, "again"])
+
+
+def test_spread_of_many_arms_stands_beside_the_panel(dataset: xr.Dataset) -> None:
+    """Bars at the time at which the medians lie furthest apart, no band, no second region."""
+    few = plot_panels(dataset, ["madrs", "bdnf"]).axes[0]
+    assert len(few.collections) == 3 and not few.child_axes
+    score, bdnf = plot_panels(many_arms(dataset), ["madrs", "bdnf"]).axes
+    assert not score.collections and len(score.lines) == len(bdnf.lines) == 4 + 1
+    medians = dataset["madrs"].where(dataset["status"] == 0).median("patient")
+    apart = medians.max("arm") - medians.min("arm")
+    hour = float(dataset["time"][int(apart.argmax("time"))])
+    assert np.asarray(score.lines[-1].get_xdata())[0] == pytest.approx(hour)
+    (strip,) = score.child_axes
+    bars = strip.collections[0]
+    assert isinstance(bars, LineCollection)
+    heights = [np.asarray(bar)[:, 1] for bar in bars.get_segments()]
+    first = dataset.sel(arm="ketamine", time=hour)
+    known = first["madrs"].where(first["status"] == 0).quantile([0.05, 0.95], "patient")
+    np.testing.assert_allclose(heights[0], known, rtol=1e-6)
+    np.testing.assert_allclose(heights[0], heights[3])
+
+
+def test_response_of_many_arms_has_no_bands(dataset: xr.Dataset) -> None:
+    for axes in plot_response(many_arms(dataset)).axes:
+        assert not axes.collections and len(axes.child_axes) == 1
+
+
+def test_a_long_legend_stays_within_the_figure(dataset: xr.Dataset) -> None:
+    names = [f"an arm with a long name, number {number}" for number in range(6)]
+    many = dataset.isel(arm=[0, 1, 2, 0, 1, 2]).assign_coords(arm=names)
+    for figure in (plot_cascade(many), plot_panels(many, ["madrs"]), plot_response(many)):
+        figure.draw_without_rendering()
+        box = figure.legends[0].get_window_extent()
+        assert box.x0 >= 0 and box.x1 <= figure.bbox.x1
 
 
 def test_time_axis_runs_from_the_start_to_the_end_in_words(dataset: xr.Dataset) -> None:

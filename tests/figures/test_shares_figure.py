@@ -40,6 +40,7 @@ def test_bars_add_to_the_title(found: xr.Dataset) -> None:
     assert np.asarray(day.lines[0].get_xdata()) == pytest.approx([4 - 0.9, 4 + 0.9])
     labels = [label.get_text() for label in day.get_yticklabels()]
     assert labels == ["ampa", "expectancy", "none of these"]
+    assert [text.get_text() for text in day.texts] == ["4.0 (38 %)", "6.0 (57 %)", "0.5 (5 %)"]
     assert "101" in figure.get_supxlabel() and "seed 3" in figure.get_supxlabel()
 
 
