@@ -91,8 +91,10 @@ def plot_cascade(dataset: xr.Dataset, figure: Figure | None = None) -> Figure:
         draw_time_axis(axes, float(dataset["time"][-1]))
     for axes in places[len(panels) :]:
         axes.set_axis_off()
-    for axes in grid[-1]:
-        axes.set_xlabel("time from the first dose", fontsize=TEXT_SIZE)
+    for column in grid.T:
+        lowest = [axes for axes in column if axes.axison][-1]
+        lowest.tick_params(labelbottom=True)
+        lowest.set_xlabel("time from the first dose", fontsize=TEXT_SIZE)
     regional = any("region" in dataset[panel.variable].dims for panel in panels)
     _draw_legend(figure, dataset, regional)
     draw_footer(figure, dataset)
