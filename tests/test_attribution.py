@@ -1,9 +1,13 @@
 """Attribution of a study's effect: shares add, a silent mechanism has none, a chain shares."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from ketjax.attribution import attribute, table
+from ketjax.cli import app
 from ketjax.errors import StudyError
 from ketjax.study import Study
 
@@ -69,3 +73,14 @@ def test_what_cannot_be_attributed_is_told_at_once() -> None:
     assert "nmda" in str(raised.value) and "different" in str(raised.value)
     with pytest.raises(StudyError, match="-1 h"):
         attribute(Study.parse(MANIFEST), mechanisms=("ampa",), hours=(-1.0, 24.0))
+
+
+def test_the_command_prints_and_draws(tmp_path: Path) -> None:
+    study, figure = tmp_path / "study.toml", tmp_path / "shares.png"
+    study.write_text(MANIFEST)
+    options = ["--mechanisms", "expectancy,trkb", "--patients", "1", "--format", "csv"]
+    result = CliRunner().invoke(app, ["attribute", str(study), *options, "--figure", str(figure)])
+    assert result.exit_code == 0, result.stderr
+    names = [line.partition(",")[0] for line in result.stdout.splitlines()]
+    assert names[0] == "mechanism" and names[-1] == "of two: all others together"
+    assert figure.read_bytes()[:4] == b"\x89PNG" and str(figure) in result.stderr
