@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ketjax.model.readouts import READOUTS
 from ketjax.population import Population, Recipe, draw
-from ketjax.simulate import RATED, Solution
+from ketjax.simulate import Solution
 from ketjax.study import Study
 
 SHARE = 0.01  # of the patients
@@ -69,12 +69,14 @@ def distances(single: Solution, double: Solution) -> dict[str, float]:
         double: In float64.
 
     Returns:
-        By readout: the largest distance over arms, regions, times and patients, in units of the
-        readout's scale [1]. Patients that failed in either do not count.
+        By readout of the model: the largest distance over arms, regions, times and patients, in
+        units of the readout's scale [1]. Patients that failed in either do not count, nor do
+        observations, which round what the march gives.
     """
     alive = (single.status == 0) & (double.status == 0)
     apart = {}
-    for name, values in single.readouts.items():
+    for name in (name for name in single.readouts if name in READOUTS):
+        values = single.readouts[name]
         gap = np.abs(values.astype(np.float64) - double.readouts[name])
         gap = np.where(np.expand_dims(alive, tuple(range(1, gap.ndim - 1))), gap, 0.0)
         apart[name] = float(gap.max()) / scale_of(name)
@@ -83,7 +85,7 @@ def distances(single: Solution, double: Solution) -> dict[str, float]:
 
 def scale_of(name: str) -> float:
     """Size of a readout against which errors are counted, in its unit."""
-    return READOUTS["madrs" if name == RATED else name].scale
+    return READOUTS[name].scale
 
 
 def _mixed(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:

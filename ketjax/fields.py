@@ -45,7 +45,8 @@ class Vocabulary:
     """The names that a study may use; they come from the model and the population.
 
     Attributes:
-        readouts: what can be kept.
+        readouts: what is kept where a study says "all".
+        observations: what can be kept besides, by name.
         parameters: dotted path of each parameter, with its row.
         expectancy_designs: the ways in which a trial lets patients expect to get better.
         covariates: what may limit entry to the study, each with its unit.
@@ -61,6 +62,7 @@ class Vocabulary:
     species: frozenset[str] = frozenset({"human", "rat"})
     interactions: frozenset[str] = frozenset({"none"})
     hippocampal_parts: frozenset[str] = frozenset({"ca1_subiculum"})
+    observations: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -240,10 +242,11 @@ def _read_times(value: Any, info: ValidationInfo) -> tuple[float, ...]:
 
 
 def _read_readouts(value: Any, info: ValidationInfo) -> tuple[str, ...]:
-    """The readouts named, or all."""
-    known_readouts = context_of(info).vocabulary.readouts
+    """The readouts and observations named, or all readouts."""
+    vocabulary = context_of(info).vocabulary
     if value == "all":
-        return tuple(sorted(known_readouts))
+        return tuple(sorted(vocabulary.readouts))
+    known_readouts = vocabulary.readouts | vocabulary.observations
     if not isinstance(value, (list, tuple)) or not value:
         allowed = '"all", or a list of names'
         raise StudyError(Problem("", "readouts are needed", show(value), allowed))

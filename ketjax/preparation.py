@@ -13,9 +13,10 @@ from ketjax import dataset as store
 from ketjax.errors import Problem, StudyError
 from ketjax.model.overrides import OVERRIDES
 from ketjax.model.parameters import rows
-from ketjax.model.readouts import READOUTS, REGIONS
+from ketjax.model.readouts import REGIONS
+from ketjax.observation import READABLE
 from ketjax.population import COVARIATES, SHARED_EFFECTS, Recipe, draw
-from ketjax.simulate import BLOCK, RATED, Simulation, Treatment
+from ketjax.simulate import BLOCK, Simulation, Treatment
 from ketjax.study import Arm, Study
 
 SHARD_BYTES = 512 * 2**20  # readouts of one shard in memory
@@ -159,9 +160,8 @@ def variables_of(study: Study, recipe: Recipe) -> Iterator[store.Variable]:
     """What is kept: readouts, the drawn parameters, the baseline score and the solver's word."""
     dtype = study.solver.dtype
     for name in study.readouts:
-        row = READOUTS[name if name != RATED else "madrs"]
-        meaning = row.meaning if name != RATED else "depression score as rated, MADRS"
-        yield store.readout(name, row.unit, meaning, regional=row.regional, dtype=dtype)
+        row = READABLE[name]
+        yield store.readout(name, row.unit, row.meaning, regional=row.regional, dtype=dtype)
     table = {row.path: row for row in rows()}
     for path in recipe.laws():
         yield store.trait(path, table[path].unit, table[path].meaning, dtype="float64")
@@ -173,9 +173,7 @@ def variables_of(study: Study, recipe: Recipe) -> Iterator[store.Variable]:
 def shard_length(study: Study, count: int) -> int:
     """Patients in a shard: whole blocks whose readouts stay below `SHARD_BYTES`."""
     itemsize = np.dtype(study.solver.dtype).itemsize
-    columns = sum(
-        len(REGIONS) if name != RATED and READOUTS[name].regional else 1 for name in study.readouts
-    )
+    columns = sum(len(REGIONS) if READABLE[name].regional else 1 for name in study.readouts)
     patient = columns * len(study.times) * len(study.arms) * itemsize
     length = BLOCK
     longest = min(count, SHARD_BLOCKS * BLOCK)

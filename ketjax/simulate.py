@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from ketjax import schedule
 from ketjax.model import cascade, readouts
 from ketjax.model.covariates import individual
-from ketjax.model.parameters import Parameters, Score, TrialDesign, leaf, replace, rows
+from ketjax.model.parameters import Parameters, TrialDesign, leaf, replace, rows
 from ketjax.model.states import rows as state_rows
-from ketjax.population.designs import random_normals
+from ketjax.observation import RATED, Noise, needed, observe
 from ketjax.population.population import PILOT_SEED, Population, Recipe, draw, take
 from ketjax.regimen import RESOLUTION, Regimen, merge_times
 from ketjax.schedule import Amounts, Forcing, doses, edges_of, forcing_of, impulses_of, inputs_of
@@ -39,9 +39,8 @@ SERVE = 0.98  # share of pilot patients that each step of the mesh serves
 LIMIT = 2.0  # local error over tolerance above which a patient marches again on finer steps
 ACCEPT = 10.0  # what is then accepted; halved steps bring nearly everybody below a fifth of it
 TOGETHER = 4096  # patients whose own parameters are computed at once
-RATED = "madrs_rated"
 SOURCE = source_of(Path(__file__), Path(schedule.__file__), Path(cascade.__file__).parent)
-READOUT_NAMES = (*readouts.READOUTS, RATED)
+READOUT_NAMES = (*readouts.READOUTS, RATED)  # without the observations that a study must name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,9 +110,7 @@ class Simulation:
         self.times = np.asarray(times, dtype=np.float64)
         self.names = tuple(names)
         self._block = (block or _block_size()) * jax.device_count()
-        self._computed = tuple(name for name in self.names if name != RATED)
-        if RATED in self.names and "madrs" not in self._computed:
-            self._computed = (*self._computed, "madrs")
+        self._computed = needed(self.names)
         self._typical = recipe.typical_patient()
         self._grid = merge_times([0.0], self.times, [] if self.times[-1] > 0 else [1.0])
         horizon = self._grid[-1]
@@ -226,15 +223,10 @@ class Simulation:
             name: np.stack(parts, axis=1) if readouts.READOUTS[name].regional else parts[0]
             for name, parts in series.items()
         }
-        if RATED in self.names:
-            patients = np.repeat(population.patient, count if self.recipe.typical else 1)
-            noise = self._fluctuations(patients)
-            scores = [
-                replace(population.parameters, t.values).score for t in self.treatments.values()
-            ]
-            values[RATED] = np.stack(
-                [_rated(score, noise, p) for score, p in zip(values["madrs"], scores, strict=True)]
-            )
+        patients = np.repeat(population.patient, count if self.recipe.typical else 1)
+        noise = Noise(self.recipe.seed, self.times, patients, absent=self.recipe.typical)
+        own = [replace(population.parameters, t.values) for t in self.treatments.values()]
+        values |= observe(self.names, values, own, noise)
         values = {name: values[name] for name in self.names}
         return Solution(self.times, values, by_arm(result.status), by_arm(result.error))
 
@@ -254,13 +246,6 @@ class Simulation:
             self._cast(_inputs(list(self._forcing.values()), arm)),
             None if impulses is None else self._cast(_inputs(list(impulses.values()), arm)),
         )
-
-    def _fluctuations(self, patients: NDArray[np.int64]) -> np.ndarray:
-        """Standard normal numbers (time, patient) of the rating; 0 at time 0 and if typical."""
-        streams = tuple(f"rating at {round(time * 3600)} s" for time in self.times)
-        z = random_normals(self.recipe.seed, streams, patients)
-        z[(self.times == 0) | self.recipe.typical] = 0
-        return z
 
     def _parameters(self, arm: str, population: Population) -> tuple[Parameters, TrialDesign]:
         """The patients' own parameters in one arm, and the arm's trial design."""
@@ -315,24 +300,6 @@ class _Lanes:
     parameters: tuple[Parameters, TrialDesign]
     forcing: Forcing
     impulses: Any
-
-
-def _rated(score: np.ndarray, fluctuation: np.ndarray, p: Score) -> np.ndarray:
-    """Score as rated: with measurement and day-to-day fluctuation, the same in every arm.
-
-    Equation:
-        Y = min(Smax, max(0, S + sdObs z(patient, time)))
-
-    Args:
-        score: S [points], shape (time, patient).
-        fluctuation: z [1], shape (time, patient).
-        p: Score, sdObs and Smax [points].
-
-    Returns:
-        Y [points], shape (time, patient).
-    """
-    noisy = score + np.asarray(p.rating_fluctuation) * fluctuation
-    return np.clip(noisy, 0, np.asarray(p.rating_maximum)).astype(score.dtype)
 
 
 def _block_size() -> int:

@@ -6,6 +6,7 @@ import math
 from ketjax.fields import ParameterRow, Vocabulary
 from ketjax.model.overrides import HIPPOCAMPAL_PARTS, INTERACTIONS, SPECIES
 from ketjax.model.parameters import Designs, Parameters, Row, rows
+from ketjax.observation import OBSERVED
 from ketjax.population import COVARIATES
 from ketjax.simulate import READOUT_NAMES
 
@@ -20,6 +21,7 @@ def vocabulary() -> Vocabulary:
     table = {row.path: row for row in rows()}
     return Vocabulary(
         readouts=frozenset(READOUT_NAMES),
+        observations=frozenset(OBSERVED),
         parameters={path: ParameterRow(row.unit, *support(row)) for path, row in table.items()},
         expectancy_designs=frozenset(field.name for field in dataclasses.fields(Designs)),
         covariates={name: table[path].unit for name, path in COVARIATES.items()},

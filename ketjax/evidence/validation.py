@@ -9,7 +9,8 @@ import numpy as np
 from ketjax.errors import Problem, StudyError, check_name
 from ketjax.evidence.rows import FOLDER, Evidence, read_rows
 from ketjax.evidence.statistics import CONTRASTS, STATISTICS, Course
-from ketjax.model.readouts import READOUTS, REGIONS
+from ketjax.model.readouts import REGIONS
+from ketjax.observation import READABLE
 from ketjax.population import draw
 from ketjax.preparation import recipe_of, simulation_of
 from ketjax.simulate import Solution
@@ -126,7 +127,7 @@ def _problems(row: Evidence, study: Study) -> list[Problem]:
         problems += check_name(f"{row.id}, arm", arm, study.arms, "arm")
     for readout in filter(None, (row.readout, row.versus_readout)):
         problems += check_name(f"{row.id}, readout", readout, study.readouts, "readout")
-        regional = readout in READOUTS and READOUTS[readout].regional
+        regional = readout in READABLE and READABLE[readout].regional
         if regional != bool(row.region):
             problems.append(Problem(f"{row.id}, region", "is needed with a regional readout only"))
     last = study.times[-1]

@@ -327,7 +327,6 @@ class Score:
     score_rate: Leaf = parameter("kS", 1.48, "1/h", lognormal(0.3), 0.3, 2.0, "fitted", "DiazGranados2010", "rate at which the score follows the mood drive")
     slow_share: Leaf = parameter("phH", 0.2, "1", FIXED, 0.0, 0.5, "fitted", "Han2016", "share of the score in symptoms that need days; which they are is not resolved")
     slow_time: Leaf = parameter("tauH", 110.0, "h", FIXED, 24.0, 336.0, "fitted", "Han2016", "time in which slow symptoms follow")
-    rating_fluctuation: Leaf = parameter("sdObs", 4.3, "points", FIXED, 3.0, 5.0, "fitted", "TargetProfiles", "SD of a rated change from measurement and day-to-day fluctuation")
     rating_maximum: Leaf = parameter("Smax", 60.0, "points", FIXED, None, None, "measured", "Murrough2013a", "highest MADRS")
 
 
@@ -522,6 +521,50 @@ class Hippocampus:
     drive_to_prefrontal: Leaf = parameter("kreg", 0.0, "1", FIXED, 0.0, 0.3, "assumed", "assumed", "drive of prefrontal pyramidal activity by the hippocampus; off")
 
 
+@group
+class Rating:
+    """What a rater adds to the score: days that differ, a scale of whole points, other scales."""
+
+    precision: Leaf = parameter("phiS", 151.0, "1", FIXED, 80.0, 300.0, "derived", "WilliamsKobak2008", "precision of a rating of the MADRS: SD 2.4 points at a score of 25")
+    mean_floor: Leaf = parameter("eS", 0.005, "1", FIXED, None, None, "assumed", "assumed", "least distance of the mean of a rating from the ends of the scale, as a share of it")
+    fluctuation: Leaf = parameter("sdOU", 3.0, "points", lognormal(0.3), 1.5, 5.0, "assumed", "assumed", "SD of the difference between days in the middle of the scale")
+    fluctuation_time: Leaf = parameter("tauOU", 120.0, "h", FIXED, 48.0, 336.0, "assumed", "assumed", "time in which a day's difference is forgotten")
+    item_offset: Leaf = parameter("sdIb", 0.6, "points", FIXED, None, None, "assumed", "assumed", "SD of the fixed offsets of the ten items")
+    item_residual: Leaf = parameter("sdIt", 0.7, "points", FIXED, 0.5, 1.0, "derived", "MadrsItems2021", "SD of one item about its mean: the sum of ten then has that of a rating")
+    hamd_slope: Leaf = parameter("aHD", 0.75, "1", FIXED, None, None, "assumed", "assumed", "HAM-D17 for each point of MADRS")
+    hamd_residual: Leaf = parameter("sdHD", 2.5, "points", FIXED, None, None, "assumed", "assumed", "SD of HAM-D17 about that")
+    hamd_maximum: Leaf = parameter("HDmax", 52.0, "points", FIXED, None, None, "assumed", "assumed", "highest HAM-D17")
+
+
+@group
+class Measurement:
+    """Noise of laboratories, scanners and cuffs, each time anew."""
+
+    il6_cv: Leaf = parameter("cv6", 0.45, "1", FIXED, 0.3, 0.7, "assumed", "assumed", "interleukin 6 within a person, coefficient of variation")
+    crp_cv: Leaf = parameter("cvC", 0.45, "1", FIXED, 0.3, 0.7, "assumed", "assumed", "the same for CRP; of the size of biological variation tables (unverified)")
+    tnf_cv: Leaf = parameter("cvT", 0.15, "1", FIXED, 0.11, 0.2, "measured", "Aziz2019", "the same for TNF")
+    plasma_bdnf_cv: Leaf = parameter("cvB", 0.25, "1", FIXED, 0.15, 0.4, "assumed", "BdnfAssays", "BDNF in plasma, within a person and between assays")
+    mrs_cv: Leaf = parameter("cvM", 0.063, "1", FIXED, 0.04, 0.21, "measured", "SpectroscopyRetest", "spectroscopy of the cingulate at 7 T; 0.21 in dorsolateral cortex")
+    dialysate_cv: Leaf = parameter("cvD", 0.15, "1", FIXED, 0.1, 0.3, "assumed", "assumed", "dialysate of 20 min")
+    sv2a_paired_sd: Leaf = parameter("sdSV", 0.085, "1", FIXED, 0.06, 0.15, "measured", "Tuncel2021", "SD of the relative difference between two SV2A scans, 28 days apart")
+    network_retest: Leaf = parameter("iccN", 0.6, "1", FIXED, 0.4, 0.75, "assumed", "Tozzi2020", "intraclass correlation of the mean connectivity of a network between two scans")
+    systolic_sd: Leaf = parameter("sdSBP", 6.0, "mmHg", FIXED, None, None, "assumed", "assumed", "systolic pressure by cuff")
+    diastolic_sd: Leaf = parameter("sdDBP", 5.0, "mmHg", FIXED, None, None, "assumed", "assumed", "diastolic pressure by cuff")
+    heart_rate_sd: Leaf = parameter("sdHR", 4.0, "1/min", FIXED, None, None, "assumed", "assumed", "heart rate")
+
+
+@group
+class Dropout:
+    """Who leaves a trial: a hazard that depends on what the patient felt."""
+
+    active_hazard: Leaf = parameter("hdo", 0.026 / 168.0, "1/h", FIXED, 0.01 / 168.0, 0.05 / 168.0, "derived", "TransformTrials", "hazard of a missing score under ketamine or esketamine (0.026 a week): 310 of 343 patients at day 28")
+    control_hazard: Leaf = parameter("hdp", 0.017 / 168.0, "1/h", FIXED, 0.005 / 168.0, 0.04 / 168.0, "derived", "TransformTrials", "the same without (0.017 a week): 208 of 222 patients at day 28")
+    failure_effect: Leaf = parameter("bdo", 1.5, "1", FIXED, 0.0, 3.0, "assumed", "assumed", "log hazard by the fall of the score that is missing, none against all")
+    reference_fall: Leaf = parameter("fdo", 0.4, "1", FIXED, None, None, "assumed", "assumed", "fall of the score for which the hazard is stated")
+    dissociation_effect: Leaf = parameter("bdd", 0.02, "1/points", FIXED, 0.0, 0.06, "assumed", "assumed", "log hazard for each point of the highest CADSS so far")
+    reference_dissociation: Leaf = parameter("Ddo", 10.0, "points", FIXED, None, None, "assumed", "assumed", "highest CADSS for which the hazard is stated")
+
+
 def gate(symbol: str, source: str, meaning: str) -> Any:
     """One mechanism that experiments silence or scale."""
     return parameter(symbol, 1.0, "1", FIXED, 0.0, 10.0, "switch", source, meaning)
@@ -622,6 +665,9 @@ class Parameters:
     window: PlasticityWindow = dataclasses.field(default_factory=PlasticityWindow)
     psychotherapy: Psychotherapy = dataclasses.field(default_factory=Psychotherapy)
     hippocampus: Hippocampus = dataclasses.field(default_factory=Hippocampus)
+    rating: Rating = dataclasses.field(default_factory=Rating)
+    measurement: Measurement = dataclasses.field(default_factory=Measurement)
+    dropout: Dropout = dataclasses.field(default_factory=Dropout)
     gates: Gates = dataclasses.field(default_factory=Gates)
     smoothing: Smoothing = dataclasses.field(default_factory=Smoothing)
 

@@ -84,6 +84,14 @@ SOURCES: dict[str, Source] = {
     "Adhikari2020": Source("Adhikari 2020 (PMC7267897)", "", "human", "30 healthy men, ketamine and midazolam, connectivity by fMRI", "read"),
     "PeerJ2021": Source("PeerJ 2021 (PMC8015784)", "", "human", "plasma BDNF of 94 patients", "read"),
     "Rowland2005": Source("Rowland 2005, Am J Psychiatry 162:394", "10.1176/appi.ajp.162.2.394", "human", "10 people, spectroscopy at 4 T: glutamine rises", "read"),
+    # Noise of observations.
+    "Aziz2019": Source("Aziz 2019 (PMC6744707)", "", "human", "variation of cytokines within a person", "read"),
+    "BdnfAssays": Source("Sci Rep 17989", "10.1038/srep17989", "human", "BDNF by several assays, 5 to 20 % apart", "read"),
+    "MadrsItems2021": Source("agreement on the items of the MADRS, 2021", "10.1080/08039488.2021.1918240", "human", "intraclass correlation of items 0.87 to 0.98", "read"),
+    "SpectroscopyRetest": Source("retest of spectroscopy at 7 T (PMC3620961)", "", "human", "4 people, cingulate and dorsolateral cortex", "read"),
+    "Tozzi2020": Source("Tozzi 2020 (PMC7888485)", "", "human", "retest of connectivity: good for averages of networks", "read"),
+    "Tuncel2021": Source("Tuncel 2021, J Cereb Blood Flow Metab", "", "human", "17 people, SV2A PET again after 28 days", "read"),
+    "WilliamsKobak2008": Source("Williams and Kobak 2008, Br J Psychiatry", "10.1192/bjp.bp.106.032532", "human", "agreement of raters on the MADRS, intraclass correlation 0.93", "read"),
     # Trials and the score.
     "Daly2018": Source("Daly 2018, JAMA Psychiatry 75:139", "10.1001/jamapsychiatry.2017.3739", "human", "nasal esketamine by dose, resistant depression", "read"),
     "Cohen2013": Source("Cohen 2013, PLoS ONE 8:e63191", "10.1371/journal.pone.0063191", "rat", "synaptic proteins of cultured neurons: half-lives of 2 to 5 days", "read"),

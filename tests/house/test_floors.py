@@ -23,13 +23,14 @@ ROOMS: dict[str, tuple[str, str]] = {
     "model": ("", "jax numpy"),
     "solve": ("", "jax numpy"),
     "population": ("model", "jax numpy scipy"),
+    "observation": ("model population", "numpy scipy"),
     "schedule": ("model regimen", "numpy"),
-    "simulate": ("model population regimen schedule solve", "jax numpy"),
+    "simulate": ("model observation population regimen schedule solve", "jax numpy"),
     # What is asked.
     "fields": ("errors regimen units", "numpy pydantic"),
     "manifest": ("errors", "pydantic"),
     "study": ("errors fields manifest regimen units", "numpy pydantic"),
-    "vocabulary": ("fields model population simulate", ""),
+    "vocabulary": ("fields model observation population simulate", ""),
     # The side wing: neither jax nor the model.
     "dataset": ("errors", "dask numpy xarray zarr"),
     "analysis": ("dataset errors", "dask numpy scipy xarray"),
@@ -38,8 +39,11 @@ ROOMS: dict[str, tuple[str, str]] = {
     # The roof.
     "doctor": ("backend solve", "jax numpy"),
     "audit": ("model population simulate study", "jax numpy"),
-    "preparation": ("dataset errors model population simulate study", "jax numpy"),
-    "evidence": ("analysis errors model population preparation simulate study", "numpy"),
+    "preparation": ("dataset errors model observation population simulate study", "jax numpy"),
+    "evidence": (
+        "analysis errors model observation population preparation simulate study",
+        "numpy",
+    ),
     "corridor": (
         "audit backend dataset model population preparation simulate study",
         "numpy xarray",

@@ -134,14 +134,16 @@ def test_one_failed_patient_does_not_touch_the_others(
     assert same_bits(subset(solution, others), subset(healthy, others))
 
 
-def test_rating_noise(double: Simulation) -> None:
-    """Ratings scatter around the score with the table's SD, none at time 0, within the scale."""
+def test_ratings_scatter_about_the_score(double: Simulation) -> None:
+    """As `observation` says: none at time 0, then whole points with the SD of raters and days."""
     solution = double.solve(draw(reference.RECIPE, np.arange(1000)))
     rated, score = (solution.readouts[name][2] for name in ("madrs_rated", "madrs"))
     np.testing.assert_array_equal(rated[0], score[0])
-    noise = rated[1:] - score[1:]
-    assert abs(noise.std() - 4.3) < 0.1  # 10,000 draws: SE 0.03
-    assert rated.min() >= 0 and rated.max() <= 60
+    np.testing.assert_array_equal(rated[1:], np.round(rated[1:]))
+    mu = score[1:] / 60
+    days = 9 * np.exp(4 * 0.3**2 / 2)  # sdOU is log-normal over patients
+    expected = np.mean(3600 * mu * (1 - mu) / 152 + 4 * mu * (1 - mu) * days + 1 / 12)
+    assert np.var(rated[1:] - score[1:]) == pytest.approx(expected, rel=0.1)
 
 
 def test_dose_edges_are_step_edges(single: Simulation) -> None:
