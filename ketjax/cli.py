@@ -92,12 +92,16 @@ def run_study(
 def summarise(
     store: Store,
     json_: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    missing: Annotated[
+        Literal["none", "last", "entry"],
+        typer.Option(help="Score of who has left: their own, the last rated, or that at entry."),
+    ] = "none",
 ) -> None:
     """Response, remission and change of MADRS, by arm and time."""
     with mistakes():
         from ketjax.dataset import open_store
 
-        _print_summary(store, open_store(store), json_)
+        _print_summary(store, open_store(store), json_, missing)
 
 
 @app.command()
@@ -292,7 +296,12 @@ def _draw(path: Path, dataset: "Dataset") -> list[Path]:
     return figures
 
 
-def _print_summary(path: Path, dataset: "Dataset", as_json: bool) -> None:
+def _print_summary(
+    path: Path,
+    dataset: "Dataset",
+    as_json: bool,
+    missing: Literal["none", "last", "entry"] = "none",
+) -> None:
     """Print the summary of a store at the hours that it holds."""
     from ketjax.analysis import format_table, summarise
     from ketjax.dataset import disagreement
@@ -306,7 +315,7 @@ def _print_summary(path: Path, dataset: "Dataset", as_json: bool) -> None:
     if "madrs_rated" not in dataset or not hours:
         say("The store holds no rated MADRS at 2 h, 24 h, day 3, 7 or 14: no summary.")
         return
-    summary = summarise(dataset, hours=hours)
+    summary = summarise(dataset, hours=hours, missing=missing)
     speed = dataset.attrs.get("patients_per_second")
     if as_json:
         record = {

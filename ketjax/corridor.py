@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from xarray import Dataset
 
-from ketjax import audit, backend
+from ketjax import audit, backend, trials
 from ketjax import dataset as store
 from ketjax.model.parameters import leaf
 from ketjax.population import Recipe, draw
@@ -149,7 +149,8 @@ def _solve_shards(
             solving += time.perf_counter() - before
             if written is not None:
                 written.result()
-            written = writer.submit(store.write_shard, path, k, arrays_of(population, solution))
+            arrays = arrays_of(study, simulation, population, solution)
+            written = writer.submit(store.write_shard, path, k, arrays)
             if progress is not None:
                 progress(int(patients[-1]) + 1, count)
         if written is not None:
@@ -177,9 +178,12 @@ def tolerance_kept(path: Path) -> dict[str, object]:
     return facts | ({"largest_solver_error": float(largest)} if np.isfinite(largest) else {})
 
 
-def arrays_of(population: Population, solution: Solution) -> dict[str, np.ndarray]:
+def arrays_of(
+    study: Study, simulation: Simulation, population: Population, solution: Solution
+) -> dict[str, np.ndarray]:
     """What is kept of some patients: the variables of `variables_of` by name."""
-    arrays = dict(solution.readouts)
+    arrays = {name: solution.readouts[name] for name in study.readouts}
+    arrays |= trials.outcomes_of(study, simulation.treatments, population, solution)
     arrays |= {name: leaf(population.parameters, name) for name in population.varying}
     arrays["baseline_madrs"] = np.broadcast_to(
         leaf(population.parameters, "score.baseline"), population.patient.shape
@@ -228,7 +232,8 @@ def audit_of(
         "audited_patients": len(chosen),
         "audit_status_differs": differs,
     }
-    return facts, audit.distances(*pair)
+    apart = audit.distances(*pair)
+    return facts, {name: size for name, size in apart.items() if name in study.readouts}
 
 
 def failed_share(dataset: Dataset) -> float:

@@ -53,6 +53,8 @@ class Vocabulary:
         species: who can be simulated.
         interactions: drugs and conditions that change what the body does to ketamine.
         hippocampal_parts: what the hippocampal region can stand for.
+        outcomes: what a trial writes down of each patient.
+        relapse_rules: by which a responder counts as lost.
     """
 
     readouts: frozenset[str]
@@ -63,6 +65,8 @@ class Vocabulary:
     interactions: frozenset[str] = frozenset({"none"})
     hippocampal_parts: frozenset[str] = frozenset({"ca1_subiculum"})
     observations: frozenset[str] = frozenset()
+    outcomes: frozenset[str] = frozenset()
+    relapse_rules: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -250,13 +254,26 @@ def _read_readouts(value: Any, info: ValidationInfo) -> tuple[str, ...]:
     if not isinstance(value, (list, tuple)) or not value:
         allowed = '"all", or a list of names'
         raise StudyError(Problem("", "readouts are needed", show(value), allowed))
+    return _names(value, known_readouts, "readout")
+
+
+def _read_outcomes(value: Any, info: ValidationInfo) -> tuple[str, ...]:
+    """The outcomes named."""
+    if not isinstance(value, (list, tuple)):
+        allowed = "a list of names"
+        raise StudyError(Problem("", "outcomes are a list", show(value), allowed))
+    return _names(value, context_of(info).vocabulary.outcomes, "outcome")
+
+
+def _names(names: list | tuple, known_names: frozenset[str], what: str) -> tuple[str, ...]:
+    """Known names, each once."""
     problems = []
-    for i, name in enumerate(value):
-        problems += check_name(f"[{i}]", name, known_readouts, "readout")
-        if name in value[:i]:
+    for i, name in enumerate(names):
+        problems += check_name(f"[{i}]", name, known_names, what)
+        if name in names[:i]:
             problems.append(Problem(f"[{i}]", "given twice", show(name), code="duplicate"))
     refuse(problems)
-    return tuple(value)
+    return tuple(names)
 
 
 def _check_correlations(correlations: dict[str, float], info: ValidationInfo) -> dict[str, float]:
@@ -317,4 +334,5 @@ Times = Annotated[
     PlainSerializer(lambda times: [display(time, "h") for time in times]),
 ]
 Readouts = Annotated[tuple[str, ...], BeforeValidator(_read_readouts)]
+Outcomes = Annotated[tuple[str, ...], BeforeValidator(_read_outcomes)]
 Correlations = Annotated[dict[str, float], AfterValidator(_check_correlations)]

@@ -10,6 +10,7 @@ import numpy as np
 
 import ketjax
 from ketjax import dataset as store
+from ketjax import trials
 from ketjax.errors import Problem, StudyError
 from ketjax.model.overrides import OVERRIDES
 from ketjax.model.parameters import rows
@@ -76,12 +77,12 @@ def check_recipe(recipe: Recipe) -> None:
 
 
 def check_arms(study: Study) -> None:
-    """All arms hold the same patients with the same baseline.
+    """All arms hold the same patients with the same baseline, and their outcomes can be judged.
 
     Raises:
-        StudyError: An arm sets the baseline score.
+        StudyError: An arm sets the baseline score, or is too short for a relapse.
     """
-    problems = [
+    problems = trials.problems_of(study) + [
         Problem(
             f"arms.{name}.parameters.score.baseline",
             "an arm cannot change the baseline: change is measured from it",
@@ -114,7 +115,7 @@ def simulation_of(study: Study, recipe: Recipe) -> Simulation:
         recipe,
         treatments,
         study.times,
-        names=study.readouts,
+        names=(*study.readouts, *trials.needed(study)),
         rtol=study.solver.rtol,
         dtype=study.solver.dtype,
     )
@@ -157,11 +158,12 @@ def create(study: Study, recipe: Recipe, path: Path, *, overwrite: bool = False)
 
 
 def variables_of(study: Study, recipe: Recipe) -> Iterator[store.Variable]:
-    """What is kept: readouts, the drawn parameters, the baseline score and the solver's word."""
+    """What is kept: readouts, outcomes, drawn parameters, baseline score and the solver's word."""
     dtype = study.solver.dtype
     for name in study.readouts:
         row = READABLE[name]
         yield store.readout(name, row.unit, row.meaning, regional=row.regional, dtype=dtype)
+    yield from trials.variables(study)
     table = {row.path: row for row in rows()}
     for path in recipe.laws():
         yield store.trait(path, table[path].unit, table[path].meaning, dtype="float64")
@@ -173,7 +175,8 @@ def variables_of(study: Study, recipe: Recipe) -> Iterator[store.Variable]:
 def shard_length(study: Study, count: int) -> int:
     """Patients in a shard: whole blocks whose readouts stay below `SHARD_BYTES`."""
     itemsize = np.dtype(study.solver.dtype).itemsize
-    columns = sum(len(REGIONS) if READABLE[name].regional else 1 for name in study.readouts)
+    names = (*study.readouts, *trials.needed(study))
+    columns = sum(len(REGIONS) if READABLE[name].regional else 1 for name in names)
     patient = columns * len(study.times) * len(study.arms) * itemsize
     length = BLOCK
     longest = min(count, SHARD_BLOCKS * BLOCK)

@@ -29,7 +29,7 @@ from pydantic import (
 )
 
 from ketjax import manifest
-from ketjax.errors import StudyError, check_name, check_range
+from ketjax.errors import Problem, StudyError, check_name, check_range, show
 from ketjax.fields import (
     EPSILON,
     Amount,
@@ -40,6 +40,7 @@ from ketjax.fields import (
     Integer,
     Length,
     Name,
+    Outcomes,
     Overrides,
     ParameterRow,
     Readouts,
@@ -224,11 +225,31 @@ class PopulationSettings(Section):
 
 
 class Output(Section):
-    """`[output]`: how long the study lasts [h], when [h] and what is kept."""
+    """`[output]`: how long the study lasts [h], when [h] and what is kept.
+
+    Attributes:
+        horizon: end of the study [h].
+        times: when readouts are kept and patients are seen [h].
+        readouts: courses in time.
+        outcomes: what a trial writes down of each patient in each arm.
+        outcome_score: the score from which outcomes are read.
+        relapse: rule by which a responder counts as lost.
+    """
 
     horizon: Length
     times: Times
     readouts: Readouts = Field(default="all", validate_default=True)
+    outcomes: Outcomes = ()
+    outcome_score: Literal["madrs_rated", "madrs"] = "madrs_rated"
+    relapse: Annotated[str, known("relapse rule", "relapse_rules")] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if ("time_to_relapse" in self.outcomes) == (self.relapse is not None):
+            return self
+        hint = 'outcomes = ["time_to_relapse"] and relapse = "..." belong together'
+        message = "no outcome uses it" if self.relapse else "time_to_relapse needs a rule"
+        raise StudyError(Problem("relapse", message, show(self.relapse), "", hint, "incomplete"))
 
 
 class SolverSettings(Section):

@@ -3,12 +3,14 @@
 import dataclasses
 import math
 
+from ketjax.analysis.survival import RELAPSE_RULES
 from ketjax.fields import ParameterRow, Vocabulary
 from ketjax.model.overrides import HIPPOCAMPAL_PARTS, INTERACTIONS, SPECIES
 from ketjax.model.parameters import Designs, Parameters, Row, rows
 from ketjax.observation import OBSERVED
 from ketjax.population import COVARIATES
 from ketjax.simulate import READOUT_NAMES
+from ketjax.trials import OUTCOMES
 
 SMALLEST = 1e-12
 # What the equations divide by: times, volumes, masses, concentrations, half effects, widths.
@@ -22,6 +24,8 @@ def vocabulary() -> Vocabulary:
     return Vocabulary(
         readouts=frozenset(READOUT_NAMES),
         observations=frozenset(OBSERVED),
+        outcomes=frozenset(OUTCOMES),
+        relapse_rules=frozenset(RELAPSE_RULES),
         parameters={path: ParameterRow(row.unit, *support(row)) for path, row in table.items()},
         expectancy_designs=frozenset(field.name for field in dataclasses.fields(Designs)),
         covariates={name: table[path].unit for name, path in COVARIATES.items()},

@@ -5,6 +5,7 @@ store, so memory is a few chunks whatever the number of patients.
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,14 +24,24 @@ BAND_PATIENTS = 65_536
 """Most patients from which bands are computed: they are exchangeable, so the first ones will do."""
 
 
+Missing = Literal["none", "last", "entry"]
+"""What stands for the score of a patient who has left: the patient's own, as if nobody left; the
+last rated one; the score at entry, so that who left did not respond."""
+
+
 def summarise(
-    dataset: xr.Dataset, hours: Sequence[float] = (2.0, 24.0, 72.0, 168.0, 336.0)
+    dataset: xr.Dataset,
+    hours: Sequence[float] = (2.0, 24.0, 72.0, 168.0, 336.0),
+    *,
+    missing: Missing = "none",
 ) -> xr.Dataset:
     """Summarise the rated score of each arm at some hours.
 
     Args:
         dataset: A store with ``madrs_rated``, ``baseline_madrs`` and ``status``.
         hours: Times [h] from the first event; each must be an output time of the store.
+        missing: What stands for scores of patients who have left (`Missing`); but for "none" the
+            store needs ``dropout_time``, and ``n_left`` counts them.
 
     Returns:
         Dataset with dims ``arm`` and ``hour``: mean and standard deviation of the change of the
@@ -42,10 +53,17 @@ def summarise(
     """
     _require(dataset, "madrs_rated", "baseline_madrs", "status")
     hours = [float(hour) for hour in hours]
-    rated = dataset["madrs_rated"].isel(time=_output_times(dataset, hours))
+    places = _output_times(dataset, hours)
+    rated = dataset["madrs_rated"].isel(time=places)
     rated = rated.drop_vars("time").rename(time="hour").assign_coords(hour=hours)
     entry = dataset["baseline_madrs"]
     status = dataset["status"]
+    left = None
+    if missing != "none":
+        _require(dataset, "dropout_time")
+        left = rated["hour"] >= dataset["dropout_time"]
+        stand_in = entry if missing == "entry" else _last_seen(dataset)
+        rated = rated.where(~left, stand_in.where(rated.notnull()))
 
     counted = (status == OK) & rated.notnull()
     change = (rated.astype(np.float64) - entry).where(counted, 0.0)
@@ -57,13 +75,14 @@ def summarise(
             "remitters": ((rated <= REMISSION_SCORE) & counted).sum("patient"),
             "n_ok": counted.sum("patient"),
             "n_not_run": (status == NOT_RUN).sum("patient"),
+            **({} if left is None else {"n_left": (left & counted).sum("patient")}),
         }
     ).compute()  # one pass: every chunk is read once
 
     number = sums["n_ok"].where(sums["n_ok"] > 0)
     mean = sums["change"] / number
     variance = (sums["square"] - number * mean**2) / (number - 1.0).where(number > 1)
-    summary = sums[["n_ok", "n_not_run"]]
+    summary = sums[[name for name in sums if str(name).startswith("n_")]]
     summary["n_failed"] = dataset.sizes["patient"] - sums["n_ok"] - sums["n_not_run"]
     summary["madrs_change"] = mean
     summary["madrs_change_sd"] = np.sqrt(np.maximum(variance, 0.0))
@@ -201,6 +220,14 @@ def format_table(summary: xr.Dataset) -> str:
     )
 
 
+def _last_seen(dataset: xr.Dataset) -> xr.DataArray:
+    """Score at the last visit before the patient leaves; NaN for who stays."""
+    seen = dataset["time"] < dataset["dropout_time"]
+    place = xr.DataArray(np.arange(dataset.sizes["time"]), dims="time")
+    # Visits before leaving come first, and one score is left: the greatest of one.
+    return dataset["madrs_rated"].where(place == seen.sum("time") - 1).max("time")
+
+
 def _require(dataset: xr.Dataset, *names: str) -> None:
     if missing := [name for name in names if name not in dataset]:
         raise StoreError(
@@ -228,6 +255,7 @@ def _describe(summary: xr.Dataset) -> xr.Dataset:
         "n_ok": ("1", "patients in the summary"),
         "n_failed": ("1", "patients whose simulation failed"),
         "n_not_run": ("1", "patients not simulated yet"),
+        "n_left": ("1", "patients in the summary who have left the trial"),
         "response": ("%", "patients with a fall of the MADRS by at least half"),
         "remission": ("%", "patients with a MADRS of at most 10 points"),
     }

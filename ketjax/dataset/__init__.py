@@ -15,6 +15,7 @@ from ketjax.dataset.schema import (
     STATUS_FLAGS,
     Coordinates,
     Variable,
+    outcome,
     readout,
     trait,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "finished_shards",
     "lock",
     "open_store",
+    "outcome",
     "read_attributes",
     "read_shards",
     "readout",

@@ -154,6 +154,21 @@ def readout(
     return Variable(name, dims, unit, long_name, dtype, (("ancillary_variables", "status"),))
 
 
+def outcome(
+    name: str,
+    unit: str,
+    long_name: str,
+    *,
+    dtype: str = "float64",
+    meanings: Mapping[int, str] | None = None,
+) -> Variable:
+    """What became of a patient in an arm: one number, or a code with its meanings."""
+    attributes: dict[str, Any] = {"ancillary_variables": "status"}
+    if meanings:
+        attributes |= flags(meanings)
+    return Variable(name, ("arm", "patient"), unit, long_name, dtype, tuple(attributes.items()))
+
+
 def trait(name: str, unit: str, long_name: str, *, dtype: str = "float32") -> Variable:
     """A drawn parameter or a covariate: one number a patient, the same in every arm."""
     return Variable(name, ("patient",), unit, long_name, dtype)

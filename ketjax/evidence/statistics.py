@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ketjax.analysis.summaries import REMISSION_SCORE, RESPONSE_FRACTION
-from ketjax.analysis.survival import DAY, RELAPSE_SCORE, relapse_days
+from ketjax.analysis.survival import DAY, RELAPSE_RULES, RELAPSE_SCORE, relapse_days
 
-KEPT = 25.0  # least fall of those who stay well after one infusion [%]
+# Least fall of those who stay well after one infusion [%].
+KEPT = 100 * RELAPSE_RULES["quarter_of_gain"].threshold
 
 
 @dataclass(frozen=True)

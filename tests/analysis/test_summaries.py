@@ -143,3 +143,31 @@ def test_table_reads_without_a_screen(dataset: xr.Dataset) -> None:
     assert len(lines) == 1 + len(ARMS) * len(HOURS)
     assert len({len(line) for line in lines}) == 1
     assert lines[2].split()[:5] == ["ketamine", "24", "h", "494", "6"]
+
+
+@pytest.mark.parametrize(
+    ("missing", "change", "response"), [("none", -20.0, 100.0), ("last", -14.0, 50.0)]
+)
+def test_scores_of_who_has_left(missing: str, change: float, response: float) -> None:
+    """Two patients fall by 8, then 20 points; one leaves between. By hand."""
+    course = np.array([[32.0, 24.0, 12.0]] * 2 + [[32.0, np.nan, np.nan]]).T
+    dataset = xr.Dataset(
+        {
+            "madrs_rated": (("arm", "time", "patient"), course[None]),
+            "baseline_madrs": ("patient", np.full(3, 32.0)),
+            "dropout_time": (("arm", "patient"), np.array([[30.0, np.nan, 30.0]])),
+            "status": (("arm", "patient"), np.array([[0, 0, 2]], np.int8)),
+        },
+        coords={"arm": ["open"], "time": [0.0, 24.0, 48.0]},
+    )
+    row = summarise(dataset, [48.0], missing=missing).isel(arm=0, hour=0)  # pyright: ignore
+    assert row["madrs_change"] == pytest.approx(change)
+    assert row["response"] == pytest.approx(response)
+    assert (row["n_ok"], row["n_failed"]) == (2, 1)
+    assert ("n_left" in row) == (missing != "none")
+    early = summarise(dataset, [24.0], missing="last").isel(arm=0, hour=0)
+    assert early["madrs_change"] == -8.0 and early["n_left"] == 0
+    at_entry = summarise(dataset, [48.0], missing="entry").isel(arm=0, hour=0)
+    assert at_entry["madrs_change"] == -10.0 and at_entry["n_left"] == 1
+    with pytest.raises(StoreError, match="no variable dropout_time"):
+        summarise(dataset.drop_vars("dropout_time"), [48.0], missing="last")

@@ -30,22 +30,29 @@ ROOMS: dict[str, tuple[str, str]] = {
     "fields": ("errors regimen units", "numpy pydantic"),
     "manifest": ("errors", "pydantic"),
     "study": ("errors fields manifest regimen units", "numpy pydantic"),
-    "vocabulary": ("fields model observation population simulate", ""),
     # The side wing: neither jax nor the model.
     "dataset": ("errors", "dask numpy xarray zarr"),
     "analysis": ("dataset errors", "dask numpy scipy xarray"),
     "figures": ("analysis dataset errors", "matplotlib numpy xarray"),
     "tables": ("", ""),
     # The roof.
+    "trials": (
+        "analysis dataset errors model population regimen simulate study",
+        "numpy scipy",
+    ),
+    "vocabulary": ("analysis fields model observation population simulate trials", ""),
     "doctor": ("backend solve", "jax numpy"),
     "audit": ("model population simulate study", "jax numpy"),
-    "preparation": ("dataset errors model observation population simulate study", "jax numpy"),
+    "preparation": (
+        "dataset errors model observation population simulate study trials",
+        "jax numpy",
+    ),
     "evidence": (
         "analysis errors model observation population preparation simulate study",
         "numpy",
     ),
     "corridor": (
-        "audit backend dataset model population preparation simulate study",
+        "audit backend dataset model population preparation simulate study trials",
         "numpy xarray",
     ),
     "attribution": (
