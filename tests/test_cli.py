@@ -89,6 +89,8 @@ def test_summarise_and_verify(first) -> None:
     assert call("verify", out).exit_code == 0
     missing = call("summarise", out.with_name("nothing.zarr"))
     assert missing.exit_code == 4 and "nothing.zarr" in missing.stderr
+    nobody_left = call("summarise", out, "--missing", "last")
+    assert nobody_left.exit_code == 4 and "dropout_time" in nobody_left.stderr
 
 
 MISTAKES = {

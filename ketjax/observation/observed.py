@@ -50,7 +50,8 @@ def _rating(name: str, meaning: str, compute: Callable) -> Observed:
 
 def _measured(name: str) -> Observed:
     row = READOUTS[name]
-    meaning = f"{row.meaning.removesuffix(' and without the noise of a scan')}, as measured"
+    plain = row.meaning.removesuffix(" and without the noise of a scan")
+    meaning = f"{plain}, with the noise of the method"
     compute = partial(markers.measured, name)
     return Observed(f"{name}_measured", name, row.unit, row.scale, meaning, row.regional, compute)
 
