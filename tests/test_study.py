@@ -356,3 +356,14 @@ def test_an_error_survives_pickling():
 
 def test_tables_are_accepted_as_well_as_text():
     assert Study.parse(tomllib.loads(SMALL), VOCABULARY) == parse(SMALL)
+
+
+def test_observations_are_kept_by_name_alone():
+    """But for the rated score: "all" readouts do not grow with what could be recorded of them."""
+    first = Study.read(STUDIES / "s01_single_infusion.toml")
+    kept = first.replace(readouts="all").readouts
+    assert "madrs_rated" in kept and "il6" in kept
+    assert not {"il6_measured", "madrs_item_01", "hamd17_rated"} & set(kept)
+    named = ["madrs_item_01", "il6_measured"]
+    assert first.replace(readouts=named).readouts == tuple(named)
+    assert first.output.outcomes == () and first.output.relapse is None

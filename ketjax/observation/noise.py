@@ -46,6 +46,10 @@ class Noise:
             )
         return self._drawn[name]
 
+    def forget_but(self, *names: str) -> None:
+        """Free the numbers of all other observations; they would be the same if drawn again."""
+        self._drawn = {name: z for name, z in self._drawn.items() if name in names}
+
     def course(self, name: str, memory: ArrayLike) -> Array:
         """A stationary process of unit variance whose values are alike when near in time.
 

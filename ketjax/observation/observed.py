@@ -97,13 +97,12 @@ def observe(
     Returns:
         Observations by name, of the shape and type of what they are made of.
     """
-    return {
-        name: np.stack(
-            [
-                OBSERVED[name].compute(arm.astype(np.float64), p, noise).astype(arm.dtype)
-                for arm, p in zip(values[OBSERVED[name].of], parameters, strict=True)
-            ]
-        )
-        for name in names
-        if name in OBSERVED
-    }
+    found = {}
+    for row in (OBSERVED[name] for name in names if name in OBSERVED):
+        arms = [
+            row.compute(arm.astype(np.float64), p, noise).astype(arm.dtype)
+            for arm, p in zip(values[row.of], parameters, strict=True)
+        ]
+        found[row.name] = np.stack(arms)
+        noise.forget_but(*ratings.SHARED)
+    return found

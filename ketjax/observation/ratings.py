@@ -31,6 +31,9 @@ ITEMS = (
 HIGHEST_FIRST = (1, 0, 7, 6, 5, 2, 3, 8, 4, 9)
 """Items by how high they are rated at the same total score; assumed."""
 
+SHARED = ("day", "rating")
+"""Random numbers that several ratings of one interview share."""
+
 
 def latent(score: Array, p: Parameters, noise: Noise) -> Array:
     """Score of the day: the patient's usual one with better and worse days.
