@@ -133,6 +133,14 @@ def _read_start(value: Any, info: ValidationInfo) -> float:
     return time
 
 
+def _read_intake(value: Any, info: ValidationInfo) -> float:
+    """A time before the end of the study, and before its start if negative."""
+    time = parse(value, "h")
+    horizon = context_of(info).horizon
+    refuse(check_range("", time, min(0.0, time), horizon, "h", open_high=True, given=value))
+    return time
+
+
 def _read_length(value: Any, shortest: float = 0.0) -> float:
     duration = parse(value, "h")
     refuse(check_range("", duration, shortest, math.inf, "h", given=value))
@@ -149,6 +157,21 @@ def _read_amount(value: Any, info: ValidationInfo) -> tuple[float, str]:
         allowed = f"up to {display(limit, unit)}"
         raise StudyError(Problem("", message, show(value), allowed, hint, "extrapolation"))
     return amount, unit
+
+
+def _read_agent_amount(value: Any) -> tuple[float, str]:
+    amount, unit = parse_either(value, ("1", "mg"))
+    refuse(check_range("", amount, 0.0, math.inf, unit, given=value))
+    return amount, unit
+
+
+def check_agent_amount(amount: float, unit: str, benzodiazepine: bool) -> None:
+    """Refuse an amount of a concomitant agent in the other unit than its own."""
+    if (unit == "mg") != benzodiazepine:
+        allowed = 'usual doses, such as 1.0, or for benzodiazepines "10 mg" of diazepam-equivalents'
+        given = show(display(amount, unit))
+        message = "the wrong unit for this agent"
+        raise StudyError(Problem("amount", message, given, allowed, code="unit_dimension"))
 
 
 def _read_integer(value: Any) -> Any:
@@ -318,6 +341,12 @@ Length = Annotated[float, BeforeValidator(partial(_read_length, shortest=SHORTES
 Amount = Annotated[
     tuple[float, str],
     BeforeValidator(_read_amount),
+    PlainSerializer(lambda amount: display(*amount)),
+]
+Intake = Annotated[float, BeforeValidator(_read_intake), _HOURS]
+AgentAmount = Annotated[
+    tuple[float, str],
+    BeforeValidator(_read_agent_amount),
     PlainSerializer(lambda amount: display(*amount)),
 ]
 Integer = Annotated[int, BeforeValidator(_read_integer)]

@@ -1,4 +1,4 @@
-"""Doses, gates and psychotherapy sessions as data on one time line.
+"""Doses, gates, concomitant agents and psychotherapy sessions as data on one time line.
 
 A regimen is a set of events: it does not matter in which order they are given. Times are hours
 from the start of the study. Overlapping infusions add; so do doses at the same time. Between two
@@ -36,6 +36,7 @@ Mechanism = Literal[
     "autoinhibition",
     "interneuron_nmda",
     "pyramidal_nmda",
+    "disinhibition",
     "presynaptic",
     "hydroxynorketamine",
     "habenula",
@@ -43,6 +44,18 @@ Mechanism = Literal[
     "inflammation",
     "network_depression",
     "expectancy",
+]
+AgentName = Literal[
+    "perampanel",
+    "sirolimus",
+    "mglur23_agonist",
+    "nifedipine",
+    "nimodipine",
+    "midazolam",
+    "lorazepam",
+    "diazepam",
+    "lamotrigine",
+    "naltrexone",
 ]
 Enantiomer = Literal["esketamine", "arketamine"]
 
@@ -56,6 +69,8 @@ ENANTIOMER_SHARES: dict[str, dict[str, float]] = {
 }
 # What an antagonist given beforehand blocks.
 BLOCKED: dict[str, str] = {"ampa": "ampa", "trkb": "trkb", "mtor": "mtorc1"}
+# Their amounts are milligrams of diazepam that do the same.
+BENZODIAZEPINES = ("midazolam", "lorazepam", "diazepam")
 HIGHEST = 10.0  # level of a gate: mGluR2/3 under a full dose of an agonist
 PUMPED_ROUTES = ("intravenous", "intramuscular", "subcutaneous")
 RESOLUTION = 1e-9  # [h] edges nearer to each other than this (4 microseconds) are one edge
@@ -163,6 +178,38 @@ class Gate:
 
 
 @dataclass(frozen=True)
+class Agent:
+    """An intake of a concomitant agent; what is left of it falls with a half-life.
+
+    Attributes:
+        agent: one of `AgentName`.
+        time: of the intake [h]; before the study if negative.
+        amount: usual doses [1], or [mg] diazepam-equivalents of a benzodiazepine.
+        half_life: of the loss [h]; that of the parameter table if None.
+        daily: whether it is taken every day from `time` on, so that the amount is steady.
+    """
+
+    agent: str
+    time: float
+    amount: float = 1.0
+    half_life: float | None = None
+    daily: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse an intake that makes no sense."""
+        problems = check_name("agent", self.agent, get_args(AgentName), "agent")
+        problems += check_range("time", self.time, -np.inf, np.inf, "h")
+        problems += check_range("amount", self.amount, 0.0, np.inf)
+        if self.half_life is not None:
+            problems += check_range("half_life", self.half_life, SHORTEST, np.inf, "h")
+            if self.daily:
+                message = "a steady amount has no half-life"
+                hint = "remove half_life or daily"
+                problems.append(Problem("half_life", message, hint=hint, code="steady"))
+        _refuse(problems)
+
+
+@dataclass(frozen=True)
 class Session:
     """A session of psychotherapy.
 
@@ -187,8 +234,8 @@ class Session:
         return self.time + self.duration
 
 
-Event = Dose | Blocker | Gate | Session
-AnyEvent = TypeVar("AnyEvent", bound=Dose | Blocker | Gate | Session)
+Event = Dose | Blocker | Gate | Agent | Session
+AnyEvent = TypeVar("AnyEvent", bound=Dose | Blocker | Gate | Agent | Session)
 
 
 @dataclass(frozen=True)
@@ -227,6 +274,11 @@ class Regimen:
         return tuple(sorted((*given, *blockers), key=lambda gate: (gate.time, repr(gate))))
 
     @property
+    def agents(self) -> tuple[Agent, ...]:
+        """The intakes of concomitant agents, in the order of time."""
+        return tuple(event for event in self.events if isinstance(event, Agent))
+
+    @property
     def sessions(self) -> tuple[Session, ...]:
         """The psychotherapy sessions, in the order of time."""
         return tuple(event for event in self.events if isinstance(event, Session))
@@ -241,8 +293,12 @@ class Regimen:
         return Regimen((*self.events, *shifted))
 
     def edges(self) -> NDArray[np.float64]:
-        """The times at which an input changes [h], shape (edge,): every start and every end."""
-        return merge_times([time for event in self.events for time in (event.time, event.stop)])
+        """The times at which an input changes [h], shape (edge,): every start and every end.
+
+        How agents fade depends on their half-lives: their edges belong to the schedule.
+        """
+        lasting = (event for event in self.events if not isinstance(event, Agent))
+        return merge_times([time for event in lasting for time in (event.time, event.stop)])
 
     def lost(self, mechanism: str, edges: ArrayLike) -> NDArray[np.float64]:
         """What gates take from a mechanism in each segment [1], shape (segment,).
@@ -308,7 +364,7 @@ def _middles(edges: ArrayLike) -> NDArray[np.float64]:
     return 0.5 * (bounds[:-1] + bounds[1:])
 
 
-def _inside(event: Event, times: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _inside(event: Gate | Session, times: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Which times fall between the event's start and its end."""
     return (event.time <= times) & (times < event.stop)
 

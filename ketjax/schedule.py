@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ketjax.agents import agent_edges, agent_levels
 from ketjax.model.inputs import DrugInput, Inputs
 from ketjax.model.parameters import Gates, Leaf, Parameters, group
 from ketjax.regimen import ENANTIOMER_SHARES, RESOLUTION, Dose, Regimen, merge_times
@@ -77,8 +78,8 @@ def deliveries(dose: Dose, p: Parameters) -> Iterator[Delivery]:
 
 
 def edges_of(regimen: Regimen, p: Parameters) -> np.ndarray:
-    """Times at which anything changes [h]: events, releases, and ends of dosing sessions."""
-    times = [regimen.edges()]
+    """Times at which anything changes [h]: events, releases, agents, ends of dosing sessions."""
+    times = [regimen.edges(), agent_edges(regimen, p)]
     for dose in regimen.doses:
         times.append(np.array([dose.time + p.expectancy.session_duration]))
         times.append(np.array([part.time + part.duration for part in deliveries(dose, p)]))
@@ -100,11 +101,14 @@ def forcing_of(regimen: Regimen, p: Parameters, bounds: np.ndarray) -> Forcing:
     middles = 0.5 * (bounds[:-1] + bounds[1:])
     for dose in regimen.doses:
         session[(dose.time <= middles) & (middles < dose.time + p.expectancy.session_duration)] = 1
+    lost = {field.name: regimen.lost(field.name, bounds) for field in dataclasses.fields(Gates)}
+    for gate, level in agent_levels(regimen, p, bounds).items():
+        lost[gate] = 1 - (1 - lost[gate]) * level
     return Forcing(
         rates=_amounts(regimen, p, bounds, impulses=False),
         session=session,
         psychotherapy=regimen.session_intensity(bounds),
-        lost=Gates(*(regimen.lost(field.name, bounds) for field in dataclasses.fields(Gates))),
+        lost=Gates(**lost),
     )
 
 

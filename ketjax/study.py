@@ -32,11 +32,13 @@ from ketjax import manifest
 from ketjax.errors import Problem, StudyError, check_name, check_range, show
 from ketjax.fields import (
     EPSILON,
+    AgentAmount,
     Amount,
     Context,
     Correlations,
     Duration,
     Entry,
+    Intake,
     Integer,
     Length,
     Name,
@@ -48,13 +50,17 @@ from ketjax.fields import (
     Times,
     UnitFraction,
     Vocabulary,
+    check_agent_amount,
     context_of,
     known,
     model_vocabulary,
     refuse,
 )
 from ketjax.regimen import (
+    BENZODIAZEPINES,
     HIGHEST,
+    Agent,
+    AgentName,
     Blocker,
     Dose,
     Drug,
@@ -137,6 +143,26 @@ class GateEntry(Section):
         return Gate(self.mechanism, self.level, self.time, self.duration)
 
 
+class AgentEntry(Section):
+    """One `[[arms.NAME.agents]]`."""
+
+    agent: AgentName
+    time: Intake
+    amount: AgentAmount = (1.0, "1")
+    half_life: Length | None = None
+    daily: bool = False
+    repeat: Repeat | None = None
+
+    def event(self) -> Agent:
+        """The intake, or the first of them."""
+        amount, unit = self.amount
+        check_agent_amount(amount, unit, self.agent in BENZODIAZEPINES)
+        if self.daily and self.repeat is not None:
+            message = "what is taken daily needs no repetition"
+            refuse([Problem("repeat", message, hint="remove repeat or daily", code="steady")])
+        return Agent(self.agent, self.time, amount, self.half_life, self.daily)
+
+
 class SessionEntry(Section):
     """One `[[arms.NAME.sessions]]`."""
 
@@ -150,7 +176,7 @@ class SessionEntry(Section):
         return Session(self.time, self.duration, self.intensity)
 
 
-AnyEntry = TypeVar("AnyEntry", DoseEntry, BlockerEntry, GateEntry, SessionEntry)
+AnyEntry = TypeVar("AnyEntry", DoseEntry, BlockerEntry, GateEntry, AgentEntry, SessionEntry)
 
 
 def _check_entry(entry: AnyEntry, info: ValidationInfo) -> AnyEntry:
@@ -159,7 +185,7 @@ def _check_entry(entry: AnyEntry, info: ValidationInfo) -> AnyEntry:
     if again is not None:
         last = event.time + (again.count - 1) * again.every
         horizon = context_of(info).horizon
-        problems = check_range("repeat", last, 0.0, horizon, "h", open_high=True)
+        problems = check_range("repeat", last, min(0.0, last), horizon, "h", open_high=True)
         message = "the last repetition starts after the end of the study"
         refuse([replace(problem, message=message) for problem in problems])
     return entry
@@ -171,7 +197,9 @@ Listed = Annotated[
 ]
 
 
-def _write_out(entry: DoseEntry | BlockerEntry | GateEntry | SessionEntry) -> tuple[Event, ...]:
+def _write_out(
+    entry: DoseEntry | BlockerEntry | GateEntry | AgentEntry | SessionEntry,
+) -> tuple[Event, ...]:
     """The event and its repetitions."""
     if entry.repeat is None:
         return (entry.event(),)
@@ -189,13 +217,14 @@ class Arm(Section):
     doses: Listed[DoseEntry] = ()
     blockers: Listed[BlockerEntry] = ()
     gates: Listed[GateEntry] = ()
+    agents: Listed[AgentEntry] = ()
     sessions: Listed[SessionEntry] = ()
     parameters: Overrides = Field(default_factory=dict)
 
     @cached_property
     def regimen(self) -> Regimen:
-        """The doses, gates and sessions on one time line, repetitions written out."""
-        entries = (*self.doses, *self.blockers, *self.gates, *self.sessions)
+        """All events on one time line, repetitions written out."""
+        entries = (*self.doses, *self.blockers, *self.gates, *self.agents, *self.sessions)
         return Regimen(tuple(event for entry in entries for event in _write_out(entry)))
 
 

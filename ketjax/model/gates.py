@@ -45,9 +45,10 @@ def gated_parameters(p: Parameters, lost: Gates) -> Parameters:
     """Parameters as the gates leave them, where a parameter carries the mechanism.
 
     Equation:
-        krel, aCa -> gCav (krel, aCa);  wI -> gI wI;  wP, we -> gP (wP, we);  epre -> gPre epre;
-        rhoM -> gMu rhoM;  cAg -> cAg max(0, gMu - 1)/(fAg - 1);  epsH, aH -> gH (epsH, aH);
-        kP -> (1 - phiOp (1 - gOp)) kP;  kanti -> gIN kanti;  (exg, exc) -> gX (exg, exc)
+        krel, aCa -> gCav (krel, aCa);  wI -> gI wI;  wP, we -> gP (wP, we);  gIE -> gD gIE;
+        epre -> gPre epre;  rhoM -> gMu rhoM;  cAg -> cAg max(0, gMu - 1)/(fAg - 1);
+        epsH, aH -> gH (epsH, aH);  kP -> (1 - phiOp (1 - gOp)) kP;
+        kanti -> gIN kanti;  (exg, exc) -> gX (exg, exc)
 
     Args:
         p: Parameters of the patient.
@@ -58,8 +59,8 @@ def gated_parameters(p: Parameters, lost: Gates) -> Parameters:
         in their own equations.
 
     Source:
-        Lepack2015: calcium channels. Gerhard2020: interneurons. Schobel2013: agonist.
-        Bonaventura2021: opioid receptors; its share is off.
+        Lepack2015: calcium channels. Gerhard2020: interneurons. Homayoun2007: pyramidal cells
+        let go. Schobel2013: agonist. Bonaventura2021: opioid receptors; its share is off.
     """
     level = gate_levels(p.gates, lost)
     # In this form exactly zero where neither parameter nor window touches the gate.
@@ -75,6 +76,7 @@ def gated_parameters(p: Parameters, lost: Gates) -> Parameters:
             interneuron_nmda_dependence=p.circuit.interneuron_nmda_dependence
             * level.interneuron_nmda,
             pyramidal_nmda_dependence=p.circuit.pyramidal_nmda_dependence * level.pyramidal_nmda,
+            disinhibition_gain=p.circuit.disinhibition_gain * level.disinhibition,
         ),
         glutamate=dataclasses.replace(
             p.glutamate,

@@ -581,6 +581,7 @@ class Gates:
     autoinhibition: Leaf = gate("uMu", "Schobel2013", "mGluR2/3 receptors; an agonist raises it to `glutamate.autoinhibition_at_full_agonist`")
     interneuron_nmda: Leaf = gate("uI", "Gerhard2020", "what block of interneuron NMDA receptors does: disinhibition")
     pyramidal_nmda: Leaf = gate("uP", "Autry2011", "what block of pyramidal NMDA receptors does: activity and eEF2")
+    disinhibition: Leaf = gate("uD", "Homayoun2007", "gain from lost inhibition to pyramidal firing: benzodiazepines and lamotrigine act here")
     presynaptic: Leaf = gate("uPre", "Lazarevic2021", "direct effect of ketamine on release")
     hydroxynorketamine: Leaf = gate("uH", "Zanos2016", "effects of hydroxynorketamine")
     habenula: Leaf = gate("uL", "Ma2023", "silencing of the lateral habenula")
@@ -588,6 +589,28 @@ class Gates:
     inflammation: Leaf = gate("uIN", "Park2017", "effect of ketamine on inflammation")
     network_depression: Leaf = gate("uAN", "Moghaddam1997", "depression of the network by high concentrations")
     expectancy: Leaf = gate("uX", "Daly2018", "expectancy and placebo response")
+
+
+@group
+class Agents:
+    """Concomitant agents (`agents.py`): one value for all patients, as for all that is given."""
+
+    perampanel_half_life: Leaf = parameter("thPer", 105.0, "h", FIXED, 25.0, 130.0, "measured", "Patsalos2015", "loss of perampanel; 25 h with carbamazepine")
+    perampanel_block: Leaf = parameter("bPer", 0.2, "1", FIXED, 0.05, 0.5, "assumed", "assumed", "share of AMPA receptors that 8 mg of perampanel blocks")
+    sirolimus_half_life: Leaf = parameter("thSir", 62.0, "h", FIXED, 45.0, 80.0, "assumed", "assumed", "loss of sirolimus; the value is unverified")
+    sirolimus_block: Leaf = parameter("bSir", 0.3, "1", FIXED, 0.0, 0.9, "assumed", "assumed", "share of mTORC1 in the brain that sirolimus blocks; it enters poorly, and a single dose blocks little")
+    mglur23_agonist_half_life: Leaf = parameter("thAg", 2.0, "h", FIXED, 1.0, 4.0, "assumed", "assumed", "loss of an mGluR2/3 agonist; the value is unverified")
+    dihydropyridine_half_life: Leaf = parameter("thCa", 2.0, "h", FIXED, 1.0, 9.0, "assumed", "assumed", "loss of nifedipine or nimodipine; the value is unverified")
+    dihydropyridine_block: Leaf = parameter("bCa", 0.3, "1", FIXED, 0.05, 0.8, "assumed", "Lepack2015", "share of L-type calcium channels that a usual dose blocks; complete in the rodent, unknown in people")
+    midazolam_half_life: Leaf = parameter("thMz", 2.5, "h", FIXED, 2.0, 50.0, "assumed", "assumed", "loss of midazolam, as an agent and as a comparator; the value is unverified")
+    lorazepam_half_life: Leaf = parameter("thLz", 12.0, "h", FIXED, 2.0, 50.0, "assumed", "assumed", "loss of lorazepam; the value is unverified")
+    diazepam_half_life: Leaf = parameter("thDz", 30.0, "h", FIXED, 20.0, 50.0, "assumed", "assumed", "loss of diazepam; the value is unverified")
+    benzodiazepine_maximum: Leaf = parameter("EBz", 0.6, "1", FIXED, 0.2, 0.9, "assumed", "Andrashko2020", "largest loss of the gain of disinhibition under benzodiazepines")
+    benzodiazepine_half_dose: Leaf = parameter("DBz", 10.0, "mg", FIXED, 4.0, 20.0, "assumed", "Andrashko2020", "diazepam-equivalents of half that loss")
+    lamotrigine_half_life: Leaf = parameter("thLtg", 29.0, "h", FIXED, 14.0, 60.0, "assumed", "assumed", "loss of lamotrigine; 14 h with inducers, 60 h with valproate; the values are unverified")
+    lamotrigine_brake: Leaf = parameter("bLtg", 0.1, "1", FIXED, 0.0, 0.4, "assumed", "Mathew2010", "brake on release by 300 mg of lamotrigine, which had no effect on response: keep it small")
+    naltrexone_half_life: Leaf = parameter("thNtx", 48.0, "h", FIXED, 12.0, 96.0, "assumed", "assumed", "loss of the block by naltrexone; the value is unverified")
+    naltrexone_block: Leaf = parameter("bNtx", 0.0, "1", FIXED, 0.0, 1.0, "assumed", "assumed", "share of opioid receptors that naltrexone blocks; off, what it does to mood is a hypothesis")
 
 
 @group
@@ -669,6 +692,7 @@ class Parameters:
     measurement: Measurement = dataclasses.field(default_factory=Measurement)
     dropout: Dropout = dataclasses.field(default_factory=Dropout)
     gates: Gates = dataclasses.field(default_factory=Gates)
+    agents: Agents = dataclasses.field(default_factory=Agents)
     smoothing: Smoothing = dataclasses.field(default_factory=Smoothing)
 
 

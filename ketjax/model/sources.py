@@ -72,6 +72,10 @@ SOURCES: dict[str, Source] = {
     "Osimo2020": Source("Osimo 2020, Brain Behav Immun 87:901", "10.1016/j.bbi.2020.02.010", "human", "meta-analysis, 107 studies, 5166 patients", "read"),
     "Park2017": Source("Park 2017, J Psychiatr Res 84:113", "10.1016/j.jpsychires.2016.09.025", "human", "plasma cytokines of 80 patients", "read"),
     "Scheidegger2012": Source("Scheidegger 2012, PLoS ONE 7:e44799", "10.1371/journal.pone.0044799", "human", "17 healthy people, resting fMRI at 24 h", "read"),
+    # Concomitant agents.
+    "Patsalos2015": Source("Patsalos 2015, Epilepsia", "10.1111/epi.12865", "human", "kinetics of perampanel", "read"),
+    "Andrashko2020": Source("Andrashko 2020, Front Psychiatry 11:844", "10.3389/fpsyt.2020.00844", "human", "47 patients on 0.54 mg/kg as add-on: 8 mg a day of diazepam-equivalents separate responders, confounded by severity", "read"),
+    "Mathew2010": Source("Mathew 2010, Int J Neuropsychopharmacol 13:71", "10.1017/S1461145709000169", "human", "26 patients, lamotrigine 300 mg 2 h before the infusion: no effect on response or side effects", "read"),
     # Acute effects and markers.
     "Zanos2018": Source("Zanos 2018, Pharmacol Rev 70:621", "10.1124/pr.117.015198", "human", "review, table of concentrations by effect", "read"),
     "Adams1992": Source("Adams 1992 (PMID 1332529)", "", "human", "anaesthetic potency, S three times R", "secondary"),

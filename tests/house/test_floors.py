@@ -24,7 +24,8 @@ ROOMS: dict[str, tuple[str, str]] = {
     "solve": ("", "jax numpy"),
     "population": ("model", "jax numpy scipy"),
     "observation": ("model population", "numpy scipy"),
-    "schedule": ("model regimen", "numpy"),
+    "agents": ("model regimen", "numpy"),
+    "schedule": ("agents model regimen", "numpy"),
     "simulate": ("model observation population regimen schedule solve", "jax numpy"),
     # What is asked.
     "fields": ("errors regimen units", "numpy pydantic"),

@@ -27,6 +27,7 @@ TWINS = {
         "circuit.pyramidal_nmda_dependence": 0.0,
         "bdnf.eef2_effect_of_resting_block": 0.0,
     },
+    "disinhibition": {"circuit.disinhibition_gain": 0.0},
     "presynaptic": {"glutamate.direct_presynaptic_gain": 0.0},
     "habenula": {"receptors.kd_habenula": 1e9},
     "inflammation": {"inflammation.anti_inflammatory_gain": 0.0},
@@ -133,7 +134,12 @@ def test_levels_have_derivatives() -> None:
     p = individual(Parameters())
     state = dataclasses.replace(cascade.resting_state(p), brain_ketamine=0.3)
     cortex = dataclasses.replace(
-        state.prefrontal, glutamate=1.6, interneuron_block=0.4, pyramidal_rate=1.3, calcium=0.3
+        state.prefrontal,
+        glutamate=1.6,
+        interneuron_block=0.4,
+        interneuron_rate=0.8,
+        pyramidal_rate=1.3,
+        calcium=0.3,
     )
     state = dataclasses.replace(state, prefrontal=cortex)
 
@@ -147,6 +153,7 @@ def test_levels_have_derivatives() -> None:
             "ampa": 0.7,
             "l_type_calcium": 0.7,
             "interneuron_nmda": 0.7,
+            "disinhibition": 0.7,
             "autoinhibition": 3.0,
         }
         for name, level in places.items():
