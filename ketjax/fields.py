@@ -33,11 +33,19 @@ EPSILON = {"float32": 2.0**-23, "float64": 2.0**-52}
 
 @dataclass(frozen=True)
 class ParameterRow:
-    """What a study must know of a parameter: its unit and the bounds of its value [unit]."""
+    """What a study must know of a parameter.
+
+    Attributes:
+        unit: of its values.
+        low: least value that it can have at all [unit].
+        high: greatest value [unit].
+        varies: whether a study may say how it varies between patients.
+    """
 
     unit: str
     low: float
     high: float
+    varies: bool = True
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,10 @@
 """What a study needs before it runs: who is drawn, what happens to them, and a store to fill."""
 
+import dataclasses
+import math
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import jax
@@ -12,13 +14,17 @@ import ketjax
 from ketjax import dataset as store
 from ketjax import trials
 from ketjax.errors import Problem, StudyError
+from ketjax.model.laws import Law
 from ketjax.model.overrides import OVERRIDES
-from ketjax.model.parameters import rows
+from ketjax.model.parameters import Parameters, leaf, rows
 from ketjax.model.readouts import REGIONS
 from ketjax.observation import READABLE
 from ketjax.population import COVARIATES, SHARED_EFFECTS, Recipe, draw
+from ketjax.population.distributions import holds
 from ketjax.simulate import BLOCK, Simulation, Treatment
 from ketjax.study import Arm, Study
+from ketjax.variation import AROUND, Variation
+from ketjax.vocabulary import support
 
 SHARD_BYTES = 512 * 2**20  # readouts of one shard in memory
 SHARD_BLOCKS = 64  # at most, so that an interrupt costs little; few would march many again apart
@@ -27,7 +33,58 @@ SHARD_BLOCKS = 64  # at most, so that an interrupt costs little; few would march
 def recipe_of(study: Study) -> Recipe:
     """Who is drawn."""
     p = study.population
-    return Recipe(p.seed, p.design, p.species, p.typical, p.entry, p.correlations, study.parameters)
+    recipe = Recipe(
+        p.seed, p.design, p.species, p.typical, p.entry, p.correlations, study.parameters
+    )
+    return dataclasses.replace(recipe, own_laws=own_laws(p.laws, recipe.typical_patient()))
+
+
+def own_laws(variations: Mapping[str, Variation], typical: Parameters) -> dict[str, Law]:
+    """The laws that a study sets, by path.
+
+    Args:
+        variations: What the study says.
+        typical: The typical patient, about whom normal laws vary.
+
+    Returns:
+        Laws; without bounds of their own, those that can leave what a parameter can be end there.
+
+    Raises:
+        StudyError: A law cannot vary about the typical value.
+    """
+    laws, problems = {}, []
+    for row in rows():
+        if row.path not in variations:
+            continue
+        value = float(leaf(typical, row.path))
+        law = laws[row.path] = law_of(variations[row.path], value, *support(row))
+        if law.kind in AROUND and not (holds(law, value) and law.spread > 0):
+            allowed = "a positive value" if law.kind != "logit-normal" else "between 0 and 1"
+            hint = f"set the typical value of {row.path} in [parameters], or take another law"
+            message = f"a {law.kind} law with this spread cannot vary about the typical value"
+            place = f"population.laws.{row.path}"
+            problems.append(Problem(place, message, f"{value:g}", allowed, hint, "no_spread"))
+    if problems:
+        raise StudyError(problems)
+    return laws
+
+
+def law_of(variation: Variation, value: float, least: float, greatest: float) -> Law:
+    """The law that a study sets for a parameter of some typical value and range of its own."""
+    kind, low, high = variation.law, variation.low, variation.high
+    if kind not in AROUND:
+        return Law(kind, low=low, high=high)
+    if low is None and (kind == "normal" or (kind == "log-normal" and greatest < math.inf)):
+        low, high = least, greatest
+    cv, spread = variation.cv, variation.sd
+    if cv is not None and kind == "normal":
+        spread = cv * abs(value)
+    elif cv is not None and kind == "log-normal":
+        spread = math.sqrt(math.log1p(cv**2))
+    elif cv is not None:  # the slope of the logistic function at the value is value (1 - value)
+        spread = cv / (1 - value) if value < 1 else 0.0
+    assert spread is not None
+    return Law(kind, spread, low=low, high=high)
 
 
 def check_recipe(recipe: Recipe) -> None:

@@ -15,6 +15,18 @@ from ketjax.model.parameters import Gates, Leaf, Parameters, group
 from ketjax.regimen import ENANTIOMER_SHARES, RESOLUTION, Dose, Regimen, merge_times
 
 ENANTIOMERS = {"esketamine": "s_ketamine", "arketamine": "r_ketamine"}
+# What a schedule is made of: all patients share it, so that none of these varies between them.
+SHARED = (
+    "absorption.nasal_device_dose",
+    "absorption.oral_release_duration",
+    "absorption.sublingual_release_duration",
+    "absorption.swallowed_release_duration",
+    "agents.",
+    "expectancy.session_duration",
+    "glutamate.autoinhibition_at_full_agonist",
+    "metabolites.ketamine_molar_mass",
+    "pharmacokinetics.reference_weight",
+)
 INJECTED = ("intravenous", "intramuscular", "subcutaneous", "intraperitoneal")
 
 

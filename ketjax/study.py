@@ -73,6 +73,7 @@ from ketjax.regimen import (
     Target,
     repeat,
 )
+from ketjax.variation import Laws
 
 __all__ = [
     "Arm",
@@ -240,6 +241,7 @@ class PopulationSettings(Section):
         entry: range of each covariate within which patients enter the study, in the unit of
             the vocabulary.
         correlations: of the random effects of two parameters, by "path ~ path".
+        laws: how parameters vary, by path, instead of as the table says.
     """
 
     patients: Annotated[Integer, Field(ge=1, lt=2**32)]
@@ -251,6 +253,7 @@ class PopulationSettings(Section):
     typical: bool = False
     entry: Entry = Field(default_factory=dict)
     correlations: Correlations = Field(default_factory=dict)
+    laws: Laws = Field(default_factory=dict)
 
 
 class Output(Section):

@@ -9,6 +9,7 @@ from ketjax.model.overrides import HIPPOCAMPAL_PARTS, INTERACTIONS, SPECIES
 from ketjax.model.parameters import Designs, Parameters, Row, rows
 from ketjax.observation import OBSERVED
 from ketjax.population import COVARIATES
+from ketjax.schedule import SHARED
 from ketjax.simulate import READOUT_NAMES
 from ketjax.trials import OUTCOMES
 
@@ -26,13 +27,20 @@ def vocabulary() -> Vocabulary:
         observations=frozenset(OBSERVED),
         outcomes=frozenset(OUTCOMES),
         relapse_rules=frozenset(RELAPSE_RULES),
-        parameters={path: ParameterRow(row.unit, *support(row)) for path, row in table.items()},
+        parameters={
+            path: ParameterRow(row.unit, *support(row), varies(row)) for path, row in table.items()
+        },
         expectancy_designs=frozenset(field.name for field in dataclasses.fields(Designs)),
         covariates={name: table[path].unit for name, path in COVARIATES.items()},
         species=frozenset(SPECIES),
         interactions=frozenset({"none", *INTERACTIONS}),
         hippocampal_parts=frozenset(HIPPOCAMPAL_PARTS),
     )
+
+
+def varies(row: Row) -> bool:
+    """Whether a study may set the law of a parameter: not of counts, nor of what all share."""
+    return row.law.kind != "categorical" and not row.path.startswith(SHARED)
 
 
 def support(row: Row) -> tuple[float, float]:

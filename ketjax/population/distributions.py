@@ -35,6 +35,8 @@ def transform(law: Law, value: float, z: Array) -> Array:
         return np.searchsorted(np.cumsum(law.shares)[:-1], ndtr(z), side="right").astype(float)
     if law.kind in ("uniform", "log-uniform"):
         assert law.low is not None and law.high is not None
+        if not law.low < law.high:
+            raise ValueError(f"nothing lies between {law.low:g} and {law.high:g}")
         if law.kind == "uniform":
             return law.low + (law.high - law.low) * ndtr(z)
         return law.low * np.exp(math.log(law.high / law.low) * ndtr(z))

@@ -49,6 +49,7 @@ class Recipe:
         entry: Limits of covariates, by name (`COVARIATES`), in the parameter's unit.
         correlations: "path_a ~ path_b" to correlation of the random effects.
         values: Typical values that differ from the table, by path.
+        own_laws: Laws instead of the table's, by path.
     """
 
     seed: int = 1
@@ -58,6 +59,7 @@ class Recipe:
     entry: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     correlations: Mapping[str, float] = dataclasses.field(default_factory=dict)
     values: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    own_laws: Mapping[str, Law] = dataclasses.field(default_factory=dict)
 
     def typical_patient(self) -> Parameters:
         """Parameters of the typical patient."""
@@ -73,7 +75,9 @@ class Recipe:
         for row in rows():
             value = self.values.get(row.path, fixed.get(row.path, row.value))
             law = FIXED if row.path in fixed else row.law
-            if row.path in self.values:
+            if row.path in self.own_laws:
+                law = self.own_laws[row.path]
+            elif row.path in self.values:
                 law = around(law, value)
             if not holds(law, value):
                 continue

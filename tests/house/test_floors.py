@@ -30,7 +30,8 @@ ROOMS: dict[str, tuple[str, str]] = {
     # What is asked.
     "fields": ("errors regimen units", "numpy pydantic"),
     "manifest": ("errors", "pydantic"),
-    "study": ("errors fields manifest regimen units", "numpy pydantic"),
+    "variation": ("errors fields units", "pydantic"),
+    "study": ("errors fields manifest regimen units variation", "numpy pydantic"),
     # The side wing: neither jax nor the model.
     "dataset": ("errors", "dask numpy xarray zarr"),
     "analysis": ("dataset errors", "dask numpy scipy xarray"),
@@ -45,7 +46,7 @@ ROOMS: dict[str, tuple[str, str]] = {
     "doctor": ("backend solve", "jax numpy"),
     "audit": ("model population simulate study", "jax numpy"),
     "preparation": (
-        "dataset errors model observation population simulate study trials",
+        "dataset errors model observation population simulate study trials variation vocabulary",
         "jax numpy",
     ),
     "evidence": (
