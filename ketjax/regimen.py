@@ -59,7 +59,7 @@ AgentName = Literal[
 ]
 Enantiomer = Literal["esketamine", "arketamine"]
 
-# Ketamine is the racemate. Midazolam and saline are sham treatments: a session, no drug.
+# Ketamine is the racemate. Midazolam and saline are sham treatments: a session, no ketamine.
 ENANTIOMER_SHARES: dict[str, dict[str, float]] = {
     "ketamine": {"esketamine": 0.5, "arketamine": 0.5},
     "esketamine": {"esketamine": 1.0},

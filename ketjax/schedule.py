@@ -27,17 +27,23 @@ SHARED = (
     "metabolites.ketamine_molar_mass",
     "pharmacokinetics.reference_weight",
 )
+MIDAZOLAM = ("midazolam", "midazolam_per_kg")
 INJECTED = ("intravenous", "intramuscular", "subcutaneous", "intraperitoneal")
 
 
 @group
 class Amounts:
-    """Rates [umol/h] or amounts [umol] of both enantiomers, and the same for each kg of weight."""
+    """Rates [umol/h] or amounts [umol] of both enantiomers, and the same for each kg of weight.
+
+    Of midazolam, which has no kinetics but a half-life, they are in [mg/h] or [mg].
+    """
 
     s_ketamine: DrugInput
     r_ketamine: DrugInput
     s_ketamine_per_kg: DrugInput
     r_ketamine_per_kg: DrugInput
+    midazolam: Leaf
+    midazolam_per_kg: Leaf
 
 
 @group
@@ -132,39 +138,42 @@ def impulses_of(regimen: Regimen, p: Parameters, bounds: np.ndarray) -> Amounts:
 def _amounts(regimen: Regimen, p: Parameters, bounds: np.ndarray, impulses: bool) -> Amounts:
     """Rates, or impulses, by enantiomer and channel."""
     channels = [field.name for field in dataclasses.fields(DrugInput)]
-    table = {
-        (name, channel): np.zeros(bounds.size - 1)
-        for name in (field.name for field in dataclasses.fields(Amounts))
-        for channel in channels
-    }
-    middles = 0.5 * (bounds[:-1] + bounds[1:])
+    kinds = [f"{name}{each}" for each in ("", "_per_kg") for name in ENANTIOMERS.values()]
+    table = {(kind, channel): np.zeros(bounds.size - 1) for kind in kinds for channel in channels}
+    midazolam = {kind: np.zeros(bounds.size - 1) for kind in MIDAZOLAM}
     micromol = 1000.0 / p.metabolites.ketamine_molar_mass
     for dose in regimen.doses:
+        if dose.drug == "midazolam":
+            whole = Delivery("", dose.time, dose.duration, 1.0)
+            _deliver(midazolam[MIDAZOLAM[dose.per_kg]], whole, dose.amount, bounds, impulses)
         for enantiomer, fraction in ENANTIOMER_SHARES[dose.drug].items():
-            name = ENANTIOMERS[enantiomer] + ("_per_kg" if dose.per_kg else "")
+            kind = ENANTIOMERS[enantiomer] + ("_per_kg" if dose.per_kg else "")
             for part in deliveries(dose, p):
                 amount = dose.amount * fraction * part.share * micromol
-                row = table[name, part.channel]
-                if impulses and part.duration == 0:
-                    if part.time >= bounds[-1] - RESOLUTION:
-                        continue  # given after all that is observed
-                    nearest = int(np.argmin(np.abs(bounds[:-1] - part.time)))
-                    if abs(bounds[nearest] - part.time) > RESOLUTION:
-                        raise ValueError(f"no segment starts at the dose at {part.time!r} h")
-                    row[nearest] += amount
-                elif not impulses and part.duration > 0:
-                    inside = (part.time <= middles) & (middles < part.time + part.duration)
-                    row[inside] += amount / part.duration
-    return Amounts(
-        **{
-            field.name: DrugInput(*(table[field.name, channel] for channel in channels))
-            for field in dataclasses.fields(Amounts)
-        }
-    )
+                _deliver(table[kind, part.channel], part, amount, bounds, impulses)
+    inputs = {kind: DrugInput(*(table[kind, channel] for channel in channels)) for kind in kinds}
+    return Amounts(**inputs, **midazolam)
 
 
-def doses(amounts: Amounts, weight: Leaf) -> tuple[DrugInput, DrugInput]:
-    """Channels of S and R for a patient of a given weight [kg]."""
+def _deliver(
+    row: np.ndarray, part: Delivery, amount: float, bounds: np.ndarray, impulses: bool
+) -> None:
+    """Add one part of a dose to its row, as an impulse or as a rate."""
+    if impulses and part.duration == 0:
+        if part.time >= bounds[-1] - RESOLUTION:
+            return  # given after all that is observed
+        nearest = int(np.argmin(np.abs(bounds[:-1] - part.time)))
+        if abs(bounds[nearest] - part.time) > RESOLUTION:
+            raise ValueError(f"no segment starts at the dose at {part.time!r} h")
+        row[nearest] += amount
+    elif not impulses and part.duration > 0:
+        middles = 0.5 * (bounds[:-1] + bounds[1:])
+        inside = (part.time <= middles) & (middles < part.time + part.duration)
+        row[inside] += amount / part.duration
+
+
+def doses(amounts: Amounts, weight: Leaf) -> tuple[DrugInput, DrugInput, Leaf]:
+    """Channels of S and R, and midazolam for each kg, for a patient of a given weight [kg]."""
 
     def both(fixed: DrugInput, per_kg: DrugInput) -> DrugInput:
         return DrugInput(
@@ -177,15 +186,17 @@ def doses(amounts: Amounts, weight: Leaf) -> tuple[DrugInput, DrugInput]:
     return (
         both(amounts.s_ketamine, amounts.s_ketamine_per_kg),
         both(amounts.r_ketamine, amounts.r_ketamine_per_kg),
+        amounts.midazolam / weight + amounts.midazolam_per_kg,
     )
 
 
 def inputs_of(forcing: Forcing, p: Parameters, design: Leaf) -> Inputs:
     """Inputs of one segment for patients with parameters `p` in a trial of some design."""
-    s_ketamine, r_ketamine = doses(forcing.rates, p.demography.weight)
+    s_ketamine, r_ketamine, midazolam = doses(forcing.rates, p.demography.weight)
     return Inputs(
         s_ketamine=s_ketamine,
         r_ketamine=r_ketamine,
+        midazolam=midazolam,
         session=forcing.session,
         psychotherapy=forcing.psychotherapy,
         lost=forcing.lost,

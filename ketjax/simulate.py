@@ -269,8 +269,8 @@ class Simulation:
         """Impulse doses."""
         p = replace(parameters[0], self._literal)
         state = jax.tree.unflatten(self._states, y)
-        s_dose, r_dose = doses(amounts, p.demography.weight)
-        return tuple(jax.tree.leaves(cascade.absorb(state, p, s_dose, r_dose)))
+        given = doses(amounts, p.demography.weight)
+        return tuple(jax.tree.leaves(cascade.absorb(state, p, *given)))
 
     def _observe(self, time: jax.Array, y: tuple, parameters: tuple) -> tuple:
         """Readouts."""

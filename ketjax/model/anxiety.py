@@ -46,17 +46,20 @@ def lasting_rate(lasting: Leaf, acute: Leaf, p: Anxiety) -> Leaf:
     return p.carry_rate * acute * (1 - lasting) - lasting / p.persistence_time
 
 
-def anxiety(acute: Leaf, lasting: Leaf, mood: Leaf, expected: Leaf, p: Anxiety) -> Leaf:
+def anxiety(
+    acute: Leaf, lasting: Leaf, mood: Leaf, expected: Leaf, calmed: Leaf, p: Anxiety
+) -> Leaf:
     """Anxiety, HAM-A.
 
     Equation:
-        HAMA = A0 (1 - wAxF AnxF)(1 - wAxQ AnxQ)(1 - wAxM effd)(1 - X)
+        HAMA = A0 (1 - wAxF AnxF)(1 - wAxQ AnxQ)(1 - wAxM effd)(1 - X) mB
 
     Args:
         acute: AnxF [1].
         lasting: AnxQ [1].
         mood: effd, share of the score that the drug's mood drive alone would take [1].
         expected: X, share that expectancy alone would take [1].
+        calmed: mB, factor of midazolam [1].
         p: Anxiety.
 
     Returns:
@@ -66,4 +69,4 @@ def anxiety(acute: Leaf, lasting: Leaf, mood: Leaf, expected: Leaf, p: Anxiety) 
         Glue2017: effect in people who were not depressed.
     """
     drug = (1 - p.weight_acute * acute) * (1 - p.weight_persisting * lasting)
-    return p.baseline * drug * (1 - p.weight_mood * mood) * (1 - expected)
+    return p.baseline * drug * (1 - p.weight_mood * mood) * (1 - expected) * calmed

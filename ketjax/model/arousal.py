@@ -40,7 +40,7 @@ def pain(site: Leaf, norketamine: Leaf, half: Leaf, opioid: Leaf, p: Analgesia) 
         site: CeA, S-equivalents [ng/mL].
         norketamine: CeN, S-norketamine at the same site [ng/mL].
         half: C50 of the kind of pain [ng/mL].
-        opioid: gOp, level of opioid receptors [1].
+        opioid: gOp, the patient's own level of opioid receptors; no window acts here [1].
         p: Analgesia.
 
     Returns:

@@ -10,6 +10,7 @@ import dataclasses
 
 from ketjax.model import (
     arousal,
+    comparator,
     gates,
     inflammation,
     mood,
@@ -76,7 +77,7 @@ def rhs(time: Leaf, state: State, p: Parameters, inputs: Inputs) -> State:
         r_ketamine=pk.enantiomer_rates(r, r_inflow, r_kinetics, p.absorption, p.depots),
         prefrontal=cortex,
         hippocampus=hippocampal,
-        outcomes=outcomes.outcome_rates(state, plasma, p),
+        outcomes=outcomes.outcome_rates(state, plasma, inputs.midazolam, p),
         brain_ketamine=pk.brain_rate(state.brain_ketamine, drug.effective_plasma, p.brain),
         dissociation_site=arousal.effect_site_rate(
             state.dissociation_site,
@@ -172,7 +173,9 @@ def resting_state(p: Parameters) -> State:
     )
 
 
-def absorb(state: State, p: Parameters, s_dose: DrugInput, r_dose: DrugInput) -> State:
+def absorb(
+    state: State, p: Parameters, s_dose: DrugInput, r_dose: DrugInput, midazolam: Leaf = 0.0
+) -> State:
     """State just after impulse doses.
 
     Args:
@@ -180,14 +183,18 @@ def absorb(state: State, p: Parameters, s_dose: DrugInput, r_dose: DrugInput) ->
         p: The patient's own parameters.
         s_dose: Amounts of the S-enantiomer by channel [umol].
         r_dose: Amounts of the R-enantiomer by channel [umol].
+        midazolam: Amount for each kg of body weight [mg/kg].
 
     Returns:
-        State with the depots and the central compartment raised.
+        State with the depots, the central compartment and midazolam raised.
     """
+    a = state.outcomes
+    raised = a.midazolam + comparator.relative_dose(midazolam, p.agents)
     return dataclasses.replace(
         state,
         s_ketamine=_raised(state.s_ketamine, pk.delivered(s_dose, p.absorption, p.depots)),
         r_ketamine=_raised(state.r_ketamine, pk.delivered(r_dose, p.absorption, p.depots)),
+        outcomes=dataclasses.replace(a, midazolam=raised),
     )
 
 

@@ -31,6 +31,7 @@ class Inputs:
 
     s_ketamine: DrugInput = DrugInput()
     r_ketamine: DrugInput = DrugInput()
+    midazolam: Leaf = 0.0  # rate for each kg of body weight [mg/kg/h]
     session: Leaf = 0.0  # 1 during a dosing session, sham included
     psychotherapy: Leaf = 0.0  # intensity of a running psychotherapy session, 0 to 1
     lost: Gates = UNTOUCHED  # what windows take from the gates

@@ -53,47 +53,53 @@ def network_rate(excess: Leaf, restored: Leaf, potentiation: Leaf, p: Network) -
     return (target - excess) / p.network_time_constant
 
 
-def default_mode(excess: Leaf, potentiation: Leaf, site: Leaf, p: Connectivity) -> Leaf:
+def default_mode(
+    excess: Leaf, potentiation: Leaf, site: Leaf, midazolam: Leaf, p: Connectivity
+) -> Leaf:
     """Default mode connectivity, as resting fMRI would see it.
 
     Equation:
-        z = zb (gZ D + 1 - gZ) - aZP P - aZK CeD/CrZ
+        z = zb (gZ D + 1 - gZ) - aZP P - aZK CeD/CrZ - aZM Mz
 
     Args:
         excess: D, the network state of the model [1].
         potentiation: P [1].
         site: CeD, effect site of dissociation, S-equivalents [ng/mL].
+        midazolam: Mz, relative to the comparator's dose [1].
         p: Connectivity.
 
     Returns:
         z [SD].
 
     Source:
-        Evans2018: toward the healthy at 2 d, back at 10 d. Adhikari2020: acute fall. The sign of zb
-        is the patient's own.
+        Evans2018: toward the healthy at 2 d, back at 10 d. Adhikari2020: acute fall, as much
+        with midazolam. The sign of zb is the patient's own.
     """
     kept = p.baseline * (p.normalisation * excess + 1 - p.normalisation)
     acute = p.acute_fall * site / p.reference_concentration
+    acute = acute + p.acute_fall_midazolam * midazolam
     return kept - p.fall_from_potentiation * potentiation - acute
 
 
-def salience(site: Leaf, p: Connectivity) -> Leaf:
+def salience(site: Leaf, midazolam: Leaf, p: Connectivity) -> Leaf:
     """Connectivity of the salience network relative to before treatment.
 
     Equation:
-        z = -aZS CeD/CrZ
+        z = -aZS CeD/CrZ - (aZM/2) Mz
 
     Args:
         site: CeD [ng/mL].
+        midazolam: Mz [1].
         p: Connectivity.
 
     Returns:
         z [SD].
 
     Source:
-        Adhikari2020: acute fall.
+        Adhikari2020: acute fall; under midazolam half that of the default mode is assumed.
     """
-    return -p.acute_salience_fall * site / p.reference_concentration
+    acute = p.acute_salience_fall * site / p.reference_concentration
+    return -acute - p.acute_fall_midazolam / 2 * midazolam
 
 
 def rumination_rate(rumination: Leaf, score: Leaf, baseline: Leaf, p: Connectivity) -> Leaf:

@@ -4,19 +4,22 @@ Nothing here acts on the cascade. Mechanisms stand in `arousal`, `circulation`, 
 and `markers`.
 """
 
-from ketjax.model import anxiety, arousal, circulation, markers, network, regions
+from ketjax.model import anxiety, arousal, circulation, comparator, markers, network, regions
 from ketjax.model import pharmacokinetics as pk
 from ketjax.model.parameters import Leaf, Parameters
 from ketjax.model.smooth import hill
 from ketjax.model.states import OutcomeState, State
 
 
-def outcome_rates(state: State, plasma: pk.Concentrations, p: Parameters) -> OutcomeState:
+def outcome_rates(
+    state: State, plasma: pk.Concentrations, midazolam: Leaf, p: Parameters
+) -> OutcomeState:
     """Rates of change.
 
     Args:
         state: The whole patient.
         plasma: Plasma concentrations [uM].
+        midazolam: What is infused of it [mg/kg/h].
         p: The patient's own parameters.
 
     Returns:
@@ -71,6 +74,7 @@ def outcome_rates(state: State, plasma: pk.Concentrations, p: Parameters) -> Out
         early_il6=markers.early_il6_rate(a.early_il6, state.brain_ketamine, p.markers),
         acute_il6=markers.acute_il6_rate(a.acute_il6, a.early_il6, p.markers),
         plasma_bdnf=markers.plasma_bdnf_rate(a.plasma_bdnf, state.prefrontal.bdnf, p.markers),
+        midazolam=comparator.midazolam_rate(a.midazolam, midazolam, p.agents),
         glutamine=markers.glutamine_rate(a.glutamine, glutamate, p.markers),
     )
 
@@ -91,6 +95,7 @@ def resting_outcomes(p: Parameters) -> OutcomeState:
         early_il6=0.0,
         acute_il6=0.0,
         plasma_bdnf=p.markers.plasma_bdnf_baseline,
+        midazolam=0.0,
         glutamine=0.0,
     )
 

@@ -394,6 +394,7 @@ class Arousal:
     r_potency: Leaf = parameter("rhoN", 0.333, "1", lognormal(0.2), 0.2, 0.5, "measured", "Adams1992", "R over S potency; R as a partial agonist is not modelled")
     sedation_half_concentration: Leaf = parameter("C50sed", 115.0, "ng/mL", lognormal(0.4), 70.0, 200.0, "assumed", "EsketamineLabel", "S-equivalents at which half are sedated")
     sedation_exponent: Leaf = parameter("nsed", 2.5, "1", FIXED, 1.5, 4.0, "assumed", "assumed", "steepness of sedation")
+    sedation_half_midazolam: Leaf = parameter("hMz", 0.5, "1", FIXED, 0.2, 1.0, "assumed", "assumed", "midazolam that sedates half, relative to the comparator's dose")
     unresponsive_half_concentration: Leaf = parameter("C50loc", 550.0, "ng/mL", lognormal(0.25), 400.0, 800.0, "derived", "Kienbaum2001", "S-equivalents at which half do not respond")
     unresponsive_exponent: Leaf = parameter("nloc", 5.0, "1", FIXED, 3.0, 8.0, "assumed", "assumed", "steepness of unresponsiveness")
     anaesthesia_half_concentration: Leaf = parameter("C50an", 1000.0, "ng/mL", lognormal(0.25), 800.0, 1500.0, "derived", "Zanos2018", "S-equivalents at which half are under surgical anaesthesia")
@@ -436,6 +437,7 @@ class Anxiety:
     persistence_time: Leaf = parameter("tauAx", 120.0, "h", lognormal(0.4), 48.0, 240.0, "assumed", "Glue2017", "loss of the persisting effect: up to one week at 1 mg/kg")
     weight_acute: Leaf = parameter("wAxF", 0.5, "1", logit_normal(0.3 / 0.5), 0.3, 0.7, "fitted", "Glue2018", "share of anxiety that the acute effect can take")
     weight_persisting: Leaf = parameter("wAxQ", 0.6, "1", logit_normal(0.3 / 0.4), 0.3, 0.8, "assumed", "assumed", "share that the persisting effect can take")
+    weight_midazolam: Leaf = parameter("bAxB", 0.1, "1", logit_normal(0.3 / 0.9), 0.0, 0.3, "assumed", "Glue2020", "share that midazolam takes at the comparator's dose: minor and brief")
     weight_mood: Leaf = parameter("wAxM", 0.3, "1", logit_normal(0.3 / 0.7), 0.0, 0.7, "assumed", "Glue2017", "share that follows mood; people who were not depressed improved too, so it is not the only path")
 
 
@@ -448,6 +450,7 @@ class Connectivity:
     fall_from_potentiation: Leaf = parameter("aZP", 1.0, "1", lognormal(0.4), 0.0, 2.0, "assumed", "Scheidegger2012", "fall with potentiation [SD], shrunk for publication bias")
     acute_fall: Leaf = parameter("aZK", 0.63, "1", lognormal(0.4), 0.1, 1.2, "measured", "Adhikari2020", "acute fall at the reference concentration [SD]; midazolam does the same")
     acute_salience_fall: Leaf = parameter("aZS", 1.13, "1", lognormal(0.3), 0.6, 1.7, "measured", "Adhikari2020", "acute fall of the salience network [SD]")
+    acute_fall_midazolam: Leaf = parameter("aZM", 0.77, "1", lognormal(0.4), 0.2, 1.3, "measured", "Adhikari2020", "acute fall under midazolam [SD]; half of it in the salience network is assumed")
     reference_concentration: Leaf = parameter("CrZ", 108.0, "ng/mL", FIXED, None, None, "derived", "PharmacokineticFit", "effect-site peak after 0.5 mg/kg in 40 min, S-equivalents")
     rumination_weight: Leaf = parameter("wRum", 0.5, "1", logit_normal(0.3 / 0.5), 0.0, 0.9, "assumed", "assumed", "share of rumination that follows mood")
     rumination_time: Leaf = parameter("tauRum", 168.0, "h", lognormal(0.4), 48.0, 500.0, "assumed", "assumed", "time in which rumination follows mood")
@@ -603,6 +606,7 @@ class Agents:
     dihydropyridine_half_life: Leaf = parameter("thCa", 2.0, "h", FIXED, 1.0, 9.0, "assumed", "assumed", "loss of nifedipine or nimodipine; the value is unverified")
     dihydropyridine_block: Leaf = parameter("bCa", 0.3, "1", FIXED, 0.05, 0.8, "assumed", "Lepack2015", "share of L-type calcium channels that a usual dose blocks; complete in the rodent, unknown in people")
     midazolam_half_life: Leaf = parameter("thMz", 2.5, "h", FIXED, 2.0, 50.0, "assumed", "assumed", "loss of midazolam, as an agent and as a comparator; the value is unverified")
+    midazolam_reference_dose: Leaf = parameter("DMz", 0.045, "mg/kg", FIXED, None, None, "assumed", "Murrough2013a", "dose of midazolam as a comparator; that its acute effects are stated for this dose is assumed")
     lorazepam_half_life: Leaf = parameter("thLz", 12.0, "h", FIXED, 2.0, 50.0, "assumed", "assumed", "loss of lorazepam; the value is unverified")
     diazepam_half_life: Leaf = parameter("thDz", 30.0, "h", FIXED, 20.0, 50.0, "assumed", "assumed", "loss of diazepam; the value is unverified")
     benzodiazepine_maximum: Leaf = parameter("EBz", 0.6, "1", FIXED, 0.2, 0.9, "assumed", "Andrashko2020", "largest loss of the gain of disinhibition under benzodiazepines")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from ketjax.model import (
     anxiety,
     arousal,
+    comparator,
     exposure,
     markers,
     mood,
@@ -149,6 +150,7 @@ def _anxiety(v: View) -> Leaf:
         a.lasting_anxiolysis,
         _mood_share(v, plasticity.drug_drive(_shared(v), v.p)),
         _mood_share(v, plasticity.expected_drive(v.state)),
+        comparator.calmed(a.midazolam, v.p.anxiety),
         v.p.anxiety,
     )
 
@@ -158,11 +160,29 @@ def _default_mode(v: View) -> Leaf:
         v.state.network_excess,
         _shared(v).potentiation,
         v.state.dissociation_site,
+        v.state.outcomes.midazolam,
         v.p.connectivity,
     )
 
 
+def _salience(v: View) -> Leaf:
+    return network.salience(
+        v.state.dissociation_site, v.state.outcomes.midazolam, v.p.connectivity
+    )
+
+
+def _sedation(v: View) -> Leaf:
+    alone = _arousal("sedation")(v)
+    return comparator.with_sedation(alone, v.state.outcomes.midazolam, v.p.arousal)
+
+
 def _pain(half: Callable[[Parameters], Leaf]) -> Callable[[View], Leaf]:
+    """Pain of one kind. It sees the opioid gate as a parameter only.
+
+    A readout is a function of state and parameters. Which windows are open is an input and leaves no
+    trace in the state, so that neither a window nor an agent on the opioid gate weakens analgesia.
+    """
+
     def compute(v: View) -> Leaf:
         a = v.state.outcomes
         return arousal.pain(
@@ -237,14 +257,14 @@ _TABLE = (
     Readout("anxiety", "points", 25.0, "anxiety, HAM-A", False, _anxiety),
     Readout("heat_pain", "cm", 10.0, "heat pain, 0 to 10", False, _pain(lambda p: p.analgesia.heat_half_concentration)),
     Readout("clinical_pain", "cm", 10.0, "clinical pain, 0 to 10", False, _pain(lambda p: p.analgesia.clinical_half_concentration)),
-    Readout("sedation", "1", 1.0, "probability of sedation", False, _arousal("sedation")),
+    Readout("sedation", "1", 1.0, "probability of sedation", False, _sedation),
     Readout("unresponsive", "1", 1.0, "probability of not responding", False, _arousal("unresponsive")),
     Readout("anaesthesia", "1", 1.0, "probability of surgical anaesthesia", False, _arousal("anaesthesia")),
     Readout("systolic_pressure", "mmHg", 100.0, "systolic blood pressure", False, lambda v: v.p.circulation.resting_systolic + v.p.circulation.systolic_share * v.state.outcomes.pressure),
     Readout("diastolic_pressure", "mmHg", 100.0, "diastolic blood pressure", False, lambda v: v.p.circulation.resting_diastolic + v.p.circulation.diastolic_share * v.state.outcomes.pressure),
     Readout("heart_rate", "1/min", 100.0, "heart rate", False, lambda v: v.p.circulation.resting_heart_rate + v.state.outcomes.heart_rate),
     Readout("default_mode_connectivity", "1", 1.0, "default mode connectivity, in SD of people and without the noise of a scan", False, _default_mode),
-    Readout("salience_connectivity", "1", 1.0, "salience network connectivity relative to before treatment, in SD of people", False, lambda v: network.salience(v.state.dissociation_site, v.p.connectivity)),
+    Readout("salience_connectivity", "1", 1.0, "salience network connectivity relative to before treatment, in SD of people", False, _salience),
     Readout("rumination", "1", 1.0, "rumination relative to before treatment", False, lambda v: v.state.outcomes.rumination),
     Readout("il6", "pg/mL", 2.0, "interleukin 6 in blood", False, _marker("il6", True)),
     Readout("crp", "mg/L", 2.0, "C-reactive protein in blood, without its lag of a day", False, _marker("crp", False)),

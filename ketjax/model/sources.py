@@ -84,6 +84,7 @@ SOURCES: dict[str, Source] = {
     "Langsjo2005": Source("Langsjo 2005, Anesthesiology 103:258", "", "human", "S-ketamine by target-controlled infusion, healthy men", "read"),
     "Kamp2021": Source("Kamp 2021, Br J Anaesth 127:23", "", "human", "cardiac output by enantiomer and norketamine; direction", "read"),
     "Glue2017": Source("Glue 2017, J Psychopharmacol", "", "human", "12 patients with anxiety, ascending doses under the skin", "read"),
+    "Glue2020": Source("Glue 2020, J Psychopharmacol", "10.1177/0269881119874457", "human", "12 patients with anxiety, ketamine against midazolam, whose effect was minor and brief", "read"),
     "Kaiser2015": Source("Kaiser 2015, JAMA Psychiatry 72:603", "10.1001/jamapsychiatry.2015.0071", "human", "meta-analysis of connectivity, 556 patients; a larger sample found the opposite sign", "read"),
     "Adhikari2020": Source("Adhikari 2020 (PMC7267897)", "", "human", "30 healthy men, ketamine and midazolam, connectivity by fMRI", "read"),
     "PeerJ2021": Source("PeerJ 2021 (PMC8015784)", "", "human", "plasma BDNF of 94 patients", "read"),

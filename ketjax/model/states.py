@@ -85,6 +85,7 @@ class OutcomeState:
     early_il6: Leaf = state("A6a", "1", 0.1, "delay of the acute rise of interleukin 6")
     acute_il6: Leaf = state("A6", "1", 0.1, "acute rise of interleukin 6")
     plasma_bdnf: Leaf = state("pB", "ng/mL", 10.0, "BDNF in plasma")
+    midazolam: Leaf = state("Mz", "1", 0.1, "midazolam relative to the comparator's dose")
     glutamine: Leaf = state("Gl", "1", 0.1, "lagging glutamate of prefrontal cortex, which glutamine follows")
 
 

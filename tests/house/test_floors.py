@@ -42,7 +42,7 @@ ROOMS: dict[str, tuple[str, str]] = {
         "analysis dataset errors model population regimen simulate study",
         "numpy scipy",
     ),
-    "vocabulary": ("analysis fields model observation population simulate trials", ""),
+    "vocabulary": ("analysis fields model observation population schedule simulate trials", ""),
     "doctor": ("backend solve", "jax numpy"),
     "audit": ("model population simulate study", "jax numpy"),
     "preparation": (
