@@ -55,15 +55,16 @@ def amount(infused: bool) -> np.ndarray:
 def test_course_and_effects(found, arm: str, infused: bool) -> None:
     midazolam, saline = amount(infused), {name: found[name]["saline"] for name in OWN}
     shown = {name: found[name][arm] for name in OWN}
-    close = {"rtol": 1e-4, "atol": 1e-4}
     fall = P.connectivity.acute_fall_midazolam
-    np.testing.assert_allclose(shown["salience_connectivity"], -fall / 2 * midazolam, **close)
+    np.testing.assert_allclose(
+        shown["salience_connectivity"], -fall / 2 * midazolam, rtol=1e-4, atol=1e-4
+    )
     difference = shown["default_mode_connectivity"] - saline["default_mode_connectivity"]
-    np.testing.assert_allclose(difference, -fall * midazolam, **close)
+    np.testing.assert_allclose(difference, -fall * midazolam, rtol=1e-4, atol=1e-4)
     calmer = 1 - P.anxiety.weight_midazolam * midazolam
-    np.testing.assert_allclose(shown["anxiety"], saline["anxiety"] * calmer, **close)
+    np.testing.assert_allclose(shown["anxiety"], saline["anxiety"] * calmer, rtol=1e-4, atol=1e-4)
     sedated = midazolam**2 / (midazolam**2 + P.arousal.sedation_half_midazolam**2)
-    np.testing.assert_allclose(shown["sedation"], sedated, **close)
+    np.testing.assert_allclose(shown["sedation"], sedated, rtol=1e-4, atol=1e-4)
 
 
 def test_nothing_else_sees_it(found) -> None:
