@@ -31,7 +31,8 @@ ROOMS: dict[str, tuple[str, str]] = {
     "fields": ("errors regimen units", "numpy pydantic"),
     "manifest": ("errors", "pydantic"),
     "variation": ("errors fields units", "pydantic"),
-    "study": ("errors fields manifest regimen units variation", "numpy pydantic"),
+    "arms": ("errors fields regimen", "pydantic"),
+    "study": ("arms errors fields manifest regimen units variation", "numpy pydantic"),
     # The side wing: neither jax nor the model.
     "dataset": ("errors", "dask numpy xarray zarr"),
     "analysis": ("dataset errors", "dask numpy scipy xarray"),
