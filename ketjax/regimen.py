@@ -43,6 +43,8 @@ Mechanism = Literal[
     "opioid",
     "inflammation",
     "network_depression",
+    "default_mode",
+    "learning_window",
     "expectancy",
 ]
 AgentName = Literal[

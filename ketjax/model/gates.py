@@ -48,7 +48,8 @@ def gated_parameters(p: Parameters, lost: Gates) -> Parameters:
         krel, aCa -> gCav (krel, aCa);  wI -> gI wI;  wP, we -> gP (wP, we);  gIE -> gD gIE;
         epre -> gPre epre;  rhoM -> gMu rhoM;  cAg -> cAg max(0, gMu - 1)/(fAg - 1);
         epsH, aH -> gH (epsH, aH);  kP -> (1 - phiOp (1 - gOp)) kP;
-        kanti -> gIN kanti;  (exg, exc) -> gX (exg, exc)
+        kanti -> gIN kanti;  (exg, exc) -> gX (exg, exc);  (dN, dP) -> gDm (dN, dP);
+        gWin -> gWn gWin
 
     Args:
         p: Parameters of the patient.
@@ -102,6 +103,16 @@ def gated_parameters(p: Parameters, lost: Gates) -> Parameters:
             anti_inflammatory_gain=p.inflammation.anti_inflammatory_gain * level.inflammation,
             hydroxynorketamine_share=p.inflammation.hydroxynorketamine_share
             * level.hydroxynorketamine,
+        ),
+        network=dataclasses.replace(
+            p.network,
+            gain_from_synapses=p.network.gain_from_synapses * level.default_mode,
+            gain_from_potentiation=p.network.gain_from_potentiation * level.default_mode,
+        ),
+        psychotherapy=dataclasses.replace(
+            p.psychotherapy,
+            learning_gain_of_window=p.psychotherapy.learning_gain_of_window
+            * level.learning_window,
         ),
         expectancy=dataclasses.replace(
             p.expectancy,

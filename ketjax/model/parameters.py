@@ -591,6 +591,8 @@ class Gates:
     opioid: Leaf = gate("uOp", "Bonaventura2021", "opioid receptors: the share of potentiation that needs them")
     inflammation: Leaf = gate("uIN", "Park2017", "effect of ketamine on inflammation")
     network_depression: Leaf = gate("uAN", "Moghaddam1997", "depression of the network by high concentrations")
+    default_mode: Leaf = gate("uDm", "Evans2018", "what new synapses and potentiation do to the default mode network")
+    learning_window: Leaf = gate("uWn", "assumed", "what the plasticity window adds to learning in psychotherapy")
     expectancy: Leaf = gate("uX", "Daly2018", "expectancy and placebo response")
 
 

@@ -32,7 +32,8 @@ TWINS = {
     "habenula": {"receptors.kd_habenula": 1e9},
     "inflammation": {"inflammation.anti_inflammatory_gain": 0.0},
     "network_depression": {"circuit.depression_half_concentration": 1e3},
-    "expectancy": {"expectancy.gain": 0.0},
+    "default_mode": {"network.gain_from_synapses": 0.0, "network.gain_from_potentiation": 0.0},
+    "expectancy": {"expectancy.gain": 0.0, "expectancy.course_gain": 0.0},
 }
 
 
