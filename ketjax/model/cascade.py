@@ -108,7 +108,7 @@ def rhs(time: Leaf, state: State, p: Parameters, inputs: Inputs) -> State:
             state.fast_expectancy, inputs.session, inputs.design, p.expectancy
         ),
         session_expectancy=mood.session_expectancy_rate(
-            state.session_expectancy, inputs.session, inputs.design, p.expectancy, p.smoothing
+            state.session_expectancy, inputs.session, inputs.design, p.expectancy
         ),
         antidepressant=mood.antidepressant_rate(state.antidepressant, inputs.design, p.expectancy),
         slow_relief=mood.slow_relief_rate(state.slow_relief, relieved, p.score),

@@ -111,8 +111,7 @@ def gated_parameters(p: Parameters, lost: Gates) -> Parameters:
         ),
         psychotherapy=dataclasses.replace(
             p.psychotherapy,
-            learning_gain_of_window=p.psychotherapy.learning_gain_of_window
-            * level.learning_window,
+            learning_gain_of_window=p.psychotherapy.learning_gain_of_window * level.learning_window,
         ),
         expectancy=dataclasses.replace(
             p.expectancy,

@@ -112,6 +112,25 @@ def glutamine_rate(glutamine: Leaf, glutamate: Leaf, p: Markers) -> Leaf:
     return math.log(2) / p.mrs_glutamine_half_life * (glutamate - 1 - glutamine)
 
 
+def enrichment(released: Leaf, p: Markers) -> Leaf:
+    """Labelling of glutamine by 13C relative to before treatment, while release stays as it is.
+
+    Equation:
+        y = 1 + s13 (R/R0 - 1);  what is measured is its mean over the labelling window
+
+    Args:
+        released: R/R0, release relative to rest [1].
+        p: Markers, s13 [1].
+
+    Returns:
+        y [1].
+
+    Source:
+        Abdallah2018: 13 % in the first hour; it sets the scale of this observation, not the surge.
+    """
+    return 1 + p.enrichment_per_release * (released - 1)
+
+
 def sv2a_binding(density: Leaf, p: Markers) -> Leaf:
     """Distribution volume of an SV2A tracer relative to before treatment.
 

@@ -5,6 +5,8 @@ follow it within the hour, the rest within days. Owns `consolidation`, `fast_exp
 `session_expectancy`, `antidepressant`, `slow_relief`, `score` and `dissociation_tolerance`.
 """
 
+import jax.numpy as jnp
+
 from ketjax.model.parameters import (
     Consolidation,
     Dissociation,
@@ -14,7 +16,7 @@ from ketjax.model.parameters import (
     Smoothing,
     TrialDesign,
 )
-from ketjax.model.smooth import hill, positive_part
+from ketjax.model.smooth import hill
 
 
 def plasticity_gain(
@@ -106,21 +108,21 @@ def fast_expectancy_rate(
 
 
 def session_expectancy_rate(
-    expectancy: Leaf, session: Leaf, design: TrialDesign, p: Expectancy, smoothing: Smoothing
+    expectancy: Leaf, session: Leaf, design: TrialDesign, p: Expectancy
 ) -> Leaf:
     """Rate of change of session and course expectancy.
 
     Equation:
-        ES' = kSes ses pos0(exg xT - ES) + kES (exc xC - ES)
+        ES' = kSes ses max(0, exg xT - ES) + kES (exc xC - ES)
 
-    A session lifts expectancy to its own level and takes nothing that the course has built.
+    A session lifts expectancy toward its own level and takes nothing that the course has built. The
+    level is approached, never crossed, so that the kink costs no steps.
 
     Args:
         expectancy: ES [1].
         session: ses, 1 during a dosing session, sham included [1].
         design: TrialDesign, xT, xC [1].
         p: Expectancy, exg, exc [1], kSes, kES [1/h].
-        smoothing: Width of pos0 [1].
 
     Returns:
         ES' [1/h].
@@ -129,7 +131,8 @@ def session_expectancy_rate(
         Posternak2005: course of placebo arms. TransformTrials: placebo arms with eight sham
         sessions fall as far as oral trials.
     """
-    lift = positive_part(p.gain * design.session - expectancy, smoothing)
+    missing = p.gain * design.session - expectancy
+    lift = jnp.where(missing > 0, missing, 0.0)
     course = p.course_gain * design.course - expectancy
     return p.session_approach * session * lift + p.course_rate * course
 

@@ -476,6 +476,7 @@ class Markers:
     mrs_glutamate_gain: Leaf = parameter("sGlu", 0.06, "1", lognormal(0.5), 0.0, 0.3, "assumed", "assumed", "rise of spectroscopic glutamate over that outside of cells; below the detection limit of 4 %")
     mrs_glutamine_gain: Leaf = parameter("sGln", 0.3, "1", lognormal(0.5), 0.0, 0.8, "assumed", "Rowland2005", "rise of spectroscopic glutamine over glutamate outside of cells")
     mrs_glutamine_half_life: Leaf = parameter("thGln", 1.0 / 3.0, "h", FIXED, None, None, "assumed", "assumed", "half-life with which glutamine follows")
+    enrichment_per_release: Leaf = parameter("s13", 0.73, "1", lognormal(0.3), 0.4, 1.2, "derived", "Abdallah2018", "rise of 13C-glutamine over that of release: 13 % observed, 17.8 % released in the first hour")
     sv2a_specific_fraction: Leaf = parameter("fSV", 0.8, "1", FIXED, 0.7, 0.9, "assumed", "assumed", "specific share of the distribution volume")
     sv2a_responding_share: Leaf = parameter("dSV", 0.5, "1", FIXED, 0.3, 0.8, "assumed", "assumed", "share of terminals that follow the spines of excitatory cells")
 

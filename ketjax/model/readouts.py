@@ -12,6 +12,7 @@ from ketjax.model import (
     arousal,
     comparator,
     exposure,
+    glutamate,
     markers,
     mood,
     network,
@@ -132,6 +133,15 @@ def _cadss(v: View) -> Leaf:
     return mood.dissociation(s.dissociation_site, s.dissociation_tolerance, v.p.dissociation)
 
 
+def _release(v: View, a: RegionState, p: Parameters) -> Leaf:
+    """Release relative to rest; an agonist of mGluR2/3 shows by its brake only."""
+    drive = 1 + v.p.hippocampus.drive_to_prefrontal * (v.state.hippocampus.pyramidal_rate - 1)
+    activity = a.pyramidal_rate * (drive if a is v.state.prefrontal else 1.0)
+    return glutamate.release(
+        activity, v.state.brain_ketamine, a.vesicle_pool, a.autoinhibition, p.glutamate
+    )
+
+
 def _shared(v: View) -> plasticity.Plasticity:
     return plasticity.shared_plasticity(
         v.state, v.p, regions.prefrontal_parameters(v.p), regions.hippocampal_parameters(v.p)
@@ -233,6 +243,7 @@ _TABLE = (
     Readout("interneuron_rate", "1", 1.0, "interneuron activity relative to rest", True, lambda v, a, p: a.interneuron_rate),
     Readout("pyramidal_rate", "1", 1.0, "pyramidal activity relative to rest", True, lambda v, a, p: a.pyramidal_rate),
     Readout("vesicle_pool", "1", 1.0, "release-ready vesicles", True, lambda v, a, p: a.vesicle_pool),
+    Readout("glutamate_release", "1", 1.0, "release of glutamate relative to rest", True, _release),
     Readout("glutamate", "1", 1.0, "extracellular glutamate relative to the patient's own baseline", True, lambda v, a, p: a.glutamate / regions.resting_glutamate(p)),
     Readout("dialysate_glutamate", "1", 1.0, "glutamate in dialysate relative to the patient's own baseline", True, lambda v, a, p: a.dialysate / regions.resting_glutamate(p)),
     Readout("calcium", "1", 1.0, "calcium drive through AMPA receptors", True, lambda v, a, p: a.calcium),
@@ -272,6 +283,7 @@ _TABLE = (
     Readout("plasma_bdnf", "ng/mL", 10.0, "BDNF in plasma", False, lambda v: v.state.outcomes.plasma_bdnf),
     Readout("mrs_glutamate", "1", 1.0, "spectroscopic glutamate of prefrontal cortex relative to before treatment", False, lambda v: 1 + v.p.markers.mrs_glutamate_gain * (v.state.prefrontal.glutamate / regions.resting_glutamate(v.p) - 1)),
     Readout("mrs_glutamine", "1", 1.0, "spectroscopic glutamine of prefrontal cortex relative to before treatment", False, lambda v: 1 + v.p.markers.mrs_glutamine_gain * v.state.outcomes.glutamine),
+    Readout("glutamine_enrichment", "1", 1.0, "13C labelling of glutamine relative to before treatment; its mean over the labelling window is what is measured", True, lambda v, a, p: markers.enrichment(_release(v, a, p), v.p.markers)),
     Readout("sv2a_binding", "1", 1.0, "SV2A distribution volume relative to before treatment, as PET would see it", True, lambda v, a, p: markers.sv2a_binding(_density(v, a, p) / regions.resting_density(p), v.p.markers)),
 )
 READOUTS: dict[str, Readout] = {readout.name: readout for readout in _TABLE}
