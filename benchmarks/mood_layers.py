@@ -39,6 +39,7 @@ ARMS: dict[str, tuple[str, str, Sequence[int]]] = {
     "x_sal": ("", "crossover", (0,)),
     "m_ket": ("iv05", "midazolam", (0,)),
     "m_mid": ("", "midazolam", (0,)),
+    "m_eight": ("", "midazolam", EIGHT),
     "open": ("iv05", "open", (0,)),
     "p_ket": ("iv05", "pooled", (0,)),
     "p_02": ("iv02", "pooled", (0,)),
@@ -229,7 +230,9 @@ def march(p: Mapping[str, jax.Array], c: Candidate, data: Courses) -> jax.Array:
     designs = [design for _, design, _ in ARMS.values()]
     is_open = jnp.array([design == "open" for design in designs])[:, None]
     told = jnp.array([math.log(ODDS) * (design == "midazolam") for design in designs])[:, None]
-    sedated = jnp.array([{"m_mid": 1.0, "m_ket": 0.5}.get(arm, 0.0) for arm in ARMS])[:, None]
+    sedated = jnp.array(
+        [{"m_mid": 1.0, "m_eight": 1.0, "m_ket": 0.5}.get(arm, 0.0) for arm in ARMS]
+    )[:, None]
     treated = {"ssri": 1.0, "nasal_new": RESISTANT}
     monoamine = p["Emono"] * jnp.array([treated.get(design, 0.0) for design in designs])[:, None]
     if c.product:

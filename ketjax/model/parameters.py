@@ -304,9 +304,9 @@ class Network:
 class Consolidation:
     """Slow, use-dependent consolidation."""
 
-    consolidation_rate: Leaf = parameter("kW", 0.00317, "1/h", lognormal(0.75), 0.0005, 0.01, "fitted", "TargetProfiles", "consolidation of a high plasticity gain; weeks")
-    consolidation_loss_rate: Leaf = parameter("kWo", 0.000744, "1/h", lognormal(1.04), 0.0002, 0.003, "fitted", "TargetProfiles", "loss of consolidation; months")
-    half_drive: Leaf = parameter("Kw", 0.585, "1", lognormal(0.479), 0.2, 1.0, "fitted", "TargetProfiles", "plasticity gain of half consolidation")
+    consolidation_rate: Leaf = parameter("kW", 0.00319, "1/h", lognormal(0.75), 0.0005, 0.01, "fitted", "TargetProfiles", "consolidation of a high plasticity gain; weeks")
+    consolidation_loss_rate: Leaf = parameter("kWo", 0.000756, "1/h", lognormal(1.04), 0.0002, 0.003, "fitted", "TargetProfiles", "loss of consolidation; months")
+    half_drive: Leaf = parameter("Kw", 0.545, "1", lognormal(0.475), 0.2, 1.0, "fitted", "TargetProfiles", "plasticity gain of half consolidation")
     exponent: Leaf = parameter("nW", 4.0, "1", FIXED, 2.0, 6.0, "assumed", "assumed", "Hill exponent of consolidation")
 
 
@@ -315,18 +315,18 @@ class Score:
     """Mood drive and depression score (MADRS)."""
 
     baseline: Leaf = parameter("S0", 32.0, "points", normal(4.0, centre=33.0), 20.0, 50.0, "measured", "Haile2014", "MADRS before treatment; trials enrol about 33")
-    weight_potentiation: Leaf = parameter("wPs", 0.531, "1", lognormal(0.287), 0.2, 0.8, "fitted", "TargetProfiles", "weight of potentiation in the mood drive")
-    weight_synapses: Leaf = parameter("wNs", 0.102, "1", lognormal(0.3), 0.05, 0.5, "fitted", "TargetProfiles", "weight of restored synapses in the mood drive")
-    weight_network: Leaf = parameter("wDs", 0.123, "1", lognormal(0.3), 0.05, 0.4, "fitted", "TargetProfiles", "weight of the network change in the mood drive")
-    weight_habenula: Leaf = parameter("wLs", 0.136, "1", lognormal(0.35), 0.05, 0.4, "fitted", "TargetProfiles", "weight of habenula silencing in the mood drive")
-    weight_consolidation: Leaf = parameter("wWs", 0.445, "1", lognormal(1.27), 0.1, 1.5, "fitted", "TargetProfiles", "weight of consolidation; the wide spread makes it self-sustaining in a minority")
-    weight_activation: Leaf = parameter("wCs", 0.519, "1", lognormal(0.3), 0.0, 1.0, "fitted", "DiazGranados2010", "weight of the drive through AMPA receptors while the surge lasts; that it lifts mood is assumed")
-    half_effect_drive: Leaf = parameter("Ku", 0.287, "1", lognormal(0.265), 0.2, 0.6, "fitted", "TargetProfiles", "mood drive of half effect; not identifiable apart from the weights")
-    drive_exponent: Leaf = parameter("nU", 3.7, "1", FIXED, 1.5, 4.0, "fitted", "TargetProfiles", "exponent of the map from mood drive to score")
-    improvable_share: Leaf = parameter("cS", 0.88, "1", logit_normal(3.83, centre=1.99), 0.0, 1.0, "fitted", "TargetProfiles", "share of the score within reach of a short treatment; U-shaped over patients")
-    score_rate: Leaf = parameter("kS", 1.42, "1/h", lognormal(0.3), 0.3, 2.0, "fitted", "DiazGranados2010", "rate at which the score follows the mood drive")
-    slow_share: Leaf = parameter("phH", 0.196, "1", FIXED, 0.0, 0.5, "fitted", "Han2016", "share of the score in symptoms that need days; which they are is not resolved")
-    slow_time: Leaf = parameter("tauH", 116.0, "h", FIXED, 24.0, 336.0, "fitted", "Han2016", "time in which slow symptoms follow")
+    weight_potentiation: Leaf = parameter("wPs", 0.489, "1", lognormal(0.284), 0.2, 0.8, "fitted", "TargetProfiles", "weight of potentiation in the mood drive")
+    weight_synapses: Leaf = parameter("wNs", 0.112, "1", lognormal(0.3), 0.05, 0.5, "fitted", "TargetProfiles", "weight of restored synapses in the mood drive")
+    weight_network: Leaf = parameter("wDs", 0.133, "1", lognormal(0.3), 0.05, 0.4, "fitted", "TargetProfiles", "weight of the network change in the mood drive")
+    weight_habenula: Leaf = parameter("wLs", 0.145, "1", lognormal(0.35), 0.05, 0.4, "fitted", "TargetProfiles", "weight of habenula silencing in the mood drive")
+    weight_consolidation: Leaf = parameter("wWs", 0.415, "1", lognormal(1.3), 0.1, 1.5, "fitted", "TargetProfiles", "weight of consolidation; the wide spread makes it self-sustaining in a minority")
+    weight_activation: Leaf = parameter("wCs", 0.525, "1", lognormal(0.3), 0.0, 1.0, "fitted", "DiazGranados2010", "weight of the drive through AMPA receptors while the surge lasts; that it lifts mood is assumed")
+    half_effect_drive: Leaf = parameter("Ku", 0.287, "1", lognormal(0.232), 0.2, 0.6, "fitted", "TargetProfiles", "mood drive of half effect; not identifiable apart from the weights")
+    drive_exponent: Leaf = parameter("nU", 3.37, "1", FIXED, 1.5, 4.0, "fitted", "TargetProfiles", "exponent of the map from mood drive to score")
+    improvable_share: Leaf = parameter("cS", 0.86, "1", logit_normal(3.89, centre=1.84), 0.0, 1.0, "fitted", "TargetProfiles", "share of the score within reach of a short treatment; U-shaped over patients")
+    score_rate: Leaf = parameter("kS", 1.35, "1/h", lognormal(0.3), 0.3, 2.0, "fitted", "DiazGranados2010", "rate at which the score follows the mood drive")
+    slow_share: Leaf = parameter("phH", 0.161, "1", FIXED, 0.0, 0.5, "fitted", "Han2016", "share of the score in symptoms that need days; which they are is not resolved")
+    slow_time: Leaf = parameter("tauH", 84.8, "h", FIXED, 24.0, 336.0, "fitted", "Han2016", "time in which slow symptoms follow")
     rating_maximum: Leaf = parameter("Smax", 60.0, "points", FIXED, None, None, "measured", "Murrough2013a", "highest MADRS")
 
 
@@ -334,12 +334,12 @@ class Score:
 class Expectancy:
     """Expectancy and course of placebo arms."""
 
-    decay_time: Leaf = parameter("tauEF", 12.9, "h", FIXED, 4.0, 18.0, "fitted", "Daly2018", "decay of fast expectancy")
-    course_rate: Leaf = parameter("kES", 0.00176, "1/h", FIXED, 0.0015, 0.004, "fitted", "Posternak2005", "rate of the common course of placebo arms")
+    decay_time: Leaf = parameter("tauEF", 17.1, "h", FIXED, 4.0, 18.0, "fitted", "Daly2018", "decay of fast expectancy")
+    course_rate: Leaf = parameter("kES", 0.00177, "1/h", FIXED, 0.0015, 0.004, "fitted", "Posternak2005", "rate of the common course of placebo arms")
     session_approach: Leaf = parameter("kSes", 1.6, "1/h", FIXED, 1.0, 3.0, "assumed", "assumed", "approach to the session level: 80 % in one session")
     session_duration: Leaf = parameter("Dses", 1.0, "h", FIXED, 0.5, 2.0, "assumed", "assumed", "length of a dosing session, sham included")
-    gain: Leaf = parameter("exg", 1.0, "1", lognormal(0.566), 0.1, 5.0, "fitted", "TargetProfiles", "the patient's own expectancy in a session; shared by the fast and the slow part")
-    course_gain: Leaf = parameter("exc", 1.0, "1", lognormal(1.65), 0.1, 10.0, "fitted", "TargetProfiles", "the patient's own course outside sessions: expectancy, natural course and regression to the mean")
+    gain: Leaf = parameter("exg", 1.0, "1", lognormal(0.5), 0.1, 5.0, "fitted", "TargetProfiles", "the patient's own expectancy in a session; shared by the fast and the slow part")
+    course_gain: Leaf = parameter("exc", 1.0, "1", lognormal(1.42), 0.1, 10.0, "fitted", "TargetProfiles", "the patient's own course outside sessions: expectancy, natural course and regression to the mean")
 
 
 @group
@@ -650,14 +650,14 @@ class Designs:
 
     none: TrialDesign = design(0.0, 0.0, 0.0, 0.0, "assumed", "assumed")
     saline_crossover: TrialDesign = design(0.0, 0.0, 0.0, 0.0, "assumed", "NimhCrossover")
-    midazolam_parallel: TrialDesign = design(0.0504, 0.367, 0.271, 0.0, "fitted", "Murrough2013a")
-    pooled: TrialDesign = design(0.0483, 0.239, 0.15, 0.0, "fitted", "Han2016")
-    open_label: TrialDesign = design(0.944, 0.308, 0.0, 0.0, "fitted", "Murrough2013b")
-    nasal_placebo: TrialDesign = design(0.255, 0.139, 0.097, 0.0, "fitted", "Daly2018")
-    repeated_saline: TrialDesign = design(0.0999, 0.145, 0.0973, 0.0, "fitted", "Singh2016")
-    nasal_placebo_new_antidepressant: TrialDesign = design(0.319, 0.0898, 0.488, 0.0246, "fitted", "TransformTrials")
-    oral_placebo: TrialDesign = design(0.0, 0.0, 0.466, 0.0, "fitted", "Posternak2005")
-    ssri: TrialDesign = design(0.0, 0.0, 0.466, 0.134, "fitted", "Taylor2006")
+    midazolam_parallel: TrialDesign = design(0.366, 0.201, 0.0756, 0.0, "fitted", "Murrough2013a")
+    pooled: TrialDesign = design(0.0436, 0.235, 0.188, 0.0, "fitted", "Han2016")
+    open_label: TrialDesign = design(0.836, 0.295, 0.0, 0.0, "fitted", "Murrough2013b")
+    nasal_placebo: TrialDesign = design(0.258, 0.123, 0.111, 0.0, "fitted", "Daly2018")
+    repeated_saline: TrialDesign = design(0.1, 0.148, 0.101, 0.0, "fitted", "Singh2016")
+    nasal_placebo_new_antidepressant: TrialDesign = design(0.304, 0.0926, 0.509, 0.0254, "fitted", "TransformTrials")
+    oral_placebo: TrialDesign = design(0.0, 0.0, 0.473, 0.0, "fitted", "Posternak2005")
+    ssri: TrialDesign = design(0.0, 0.0, 0.473, 0.135, "fitted", "Taylor2006")
 
 
 @group

@@ -104,6 +104,7 @@ SOURCES: dict[str, Source] = {
     "Glue2018": Source("Glue 2018, J Psychopharmacol 32:663", "", "human", "20 patients with anxiety, 1 mg/kg under the skin, maintenance", "secondary"),
     "Han2016": Source("Han 2016, Neuropsychiatr Dis Treat 12:2859", "10.2147/NDT.S117146", "human", "meta-analysis, 9 trials, 368 patients", "read"),
     "Ibrahim2012": Source("Ibrahim 2012, Neuropsychopharmacology 37:1526", "10.1038/npp.2011.338", "human", "one infusion, then riluzole or placebo; relapse of 26 patients", "read"),
+    "Loo2023": Source("Loo 2023, Br J Psychiatry 223:533", "10.1192/bjp.2023.79", "human", "ketamine under the skin or midazolam twice a week for four weeks; remission by cohort", "unverified"),
     "Murrough2013a": Source("Murrough 2013, Am J Psychiatry 170:1134", "10.1176/appi.ajp.2013.13030392", "human", "ketamine 47, midazolam 25; response of midazolam unverified", "read"),
     "Murrough2013b": Source("Murrough 2013, Biol Psychiatry 74:250", "10.1016/j.biopsych.2012.06.022", "human", "24 patients, six open infusions", "read"),
     "NimhCrossover": Source("NIMH crossover (PMC10810879)", "", "human", "double-blind ketamine and saline, resistant depression", "read"),
