@@ -9,7 +9,7 @@ is not run again; `--overwrite` does.
 
 import argparse
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -18,12 +18,14 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 import ketjax
+from ketjax.analysis.survival import RELAPSE_STATES
 from ketjax.figures import plot_outcomes, plot_panels, plot_response, plot_survival, save
 from ketjax.tables import formatted
 
 FOLDER = Path(__file__).parent
 HOURS = (2.0, 24.0, 168.0, 336.0, 672.0, 1344.0)
 Plot = Callable[[xr.Dataset], Figure]
+RELAPSED = {state: code for code, state in RELAPSE_STATES.items()}["relapsed"]
 
 SHOWN_REGIONS = {
     "prefrontal_cortex": ("ca1_subiculum", "prefrontal"),
@@ -46,7 +48,9 @@ def plot_regions(dataset: xr.Dataset) -> Figure:
 
 
 FIGURES: dict[str, Plot] = {
-    "s01_single_infusion": plot_response,
+    "s01_single_infusion": partial(
+        plot_response, title="One infusion, of ketamine, midazolam or saline"
+    ),
     "s02_dose_rat": partial(
         plot_panels,
         variables=("dialysate_glutamate", "mtorc1", "synapse_gain"),
@@ -83,8 +87,7 @@ FIGURES: dict[str, Plot] = {
     ),
     "s06_courses": partial(
         plot_survival,
-        starts={"one": 24.0, "six_in_two_weeks": 288.0, "twelve_in_four_weeks": 624.0},
-        title="Responders who stay well after one, six and twelve open infusions",
+        title="Open infusions: responders without relapse (20 points or more at two visits)",
     ),
     "s07_antidepressant": partial(
         plot_outcomes,
@@ -95,6 +98,7 @@ FIGURES: dict[str, Plot] = {
         plot_panels,
         variables=("synapse_gain", "potentiation", "learning", "madrs"),
         title="Four sessions near or far from one infusion: a hypothesis",
+        linear=True,
     ),
     "s09_default_mode": partial(
         plot_panels,
@@ -111,6 +115,7 @@ FIGURES: dict[str, Plot] = {
         plot_panels,
         variables=("il6", "crp", "inflammation", "bdnf", "synapse_density", "madrs"),
         title="Six infusions in patients who differ in inflammation alone",
+        linear=True,
     ),
     "s11_presynaptic": partial(
         plot_panels,
@@ -148,33 +153,55 @@ FIGURES: dict[str, Plot] = {
 """Study to what draws it."""
 
 
-def numbers(dataset: xr.Dataset) -> str:
+def numbers(dataset: xr.Dataset, laws: Iterable[str] = ()) -> str:
     """Each arm's mean course of each readout in a few numbers, as CSV.
 
     A readout without a region in its name is of the whole patient or of prefrontal cortex; of the
     score the fall [%] is given, of the rated score the patients in whom it has halved [%]. The 5th
-    and 95th percentiles are of patients.
+    and 95th percentiles are of patients; a single patient has none. Of relapse the responders who
+    are still well are given, by time from the visit at which response was judged. Where a parameter
+    has a law of the study, the patients with the lowest and the highest fifth of it follow.
     """
+    spreads = {"": None, "5 % ": 0.05, "95 % ": 0.95}
+    if dataset.sizes["patient"] == 1:
+        spreads = {"": None}
     hours = [hour for hour in HOURS if hour <= float(dataset["time"][-1])]
     lines = []
-    for name, values in courses(dataset):
-        values = values.transpose("arm", "time", "patient").compute()
-        means = values.mean("patient")
-        seen = values.sel(time=hours, method="nearest")
-        spread = seen.quantile([0.05, 0.95], "patient").to_numpy()
-        for place, arm in enumerate(values["arm"].values):
-            one = means.sel(arm=arm)
-            when = float(one["time"][int(np.argmax(one.to_numpy()))])
-            cells = (one.max(), when, one.min(), one[-1])
-            cells += (*seen.mean("patient").sel(arm=arm).to_numpy(), *spread[:, place].ravel())
-            lines.append([name, str(arm), *(f"{float(cell):.4g}" for cell in cells)])
-    times = [f"{what}at {hour:g} h" for what in ("", "5 % ", "95 % ") for hour in hours]
+    for who, part in parts(dataset, laws):
+        for name, values in courses(part):
+            values = values.transpose("arm", "time", "patient").compute()
+            means = values.mean("patient")
+            seen = values.sel(time=hours, method="nearest")
+            found = [
+                seen.mean("patient") if share is None else seen.quantile(share, "patient")
+                for share in spreads.values()
+            ]
+            for arm in values["arm"].values:
+                one = means.sel(arm=arm).dropna("time")
+                cells = [one.max(), one["time"][int(np.argmax(one.to_numpy()))], one.min(), one[-1]]
+                cells += [cell for values in found for cell in values.sel(arm=arm)]
+                lines.append([name, f"{arm}{who}", *(f"{float(cell):.4g}" for cell in cells)])
+    times = [f"{what}at {hour:g} h" for what in spreads for hour in hours]
     return formatted(["readout", "arm", "highest", "at", "lowest", "end", *times], lines, "csv")
+
+
+def parts(dataset: xr.Dataset, laws: Iterable[str]) -> Iterator[tuple[str, xr.Dataset]]:
+    """All patients, and those with the lowest and the highest fifth of some parameters."""
+    yield "", dataset
+    for path in laws:
+        order = np.argsort(dataset[path].to_numpy())
+        fifth = order.size // 5
+        yield f", lowest fifth of {path}", dataset.isel(patient=np.sort(order[:fifth]))
+        yield f", highest fifth of {path}", dataset.isel(patient=np.sort(order[-fifth:]))
 
 
 def courses(dataset: xr.Dataset) -> Iterator[tuple[str, xr.DataArray]]:
     """What has a course in time, with its name."""
     for name, values in dataset.data_vars.items():
+        if name == "time_to_relapse":
+            lost = (values <= dataset["time"]) & (dataset["relapse_state"] == RELAPSED)
+            seen = values.notnull() & (dataset["time"] <= values.max("patient"))
+            yield "without relapse [% of responders]", (100.0 * ~lost).where(seen)
         if "time" not in values.dims:
             continue
         if "region" in values.dims:
@@ -209,7 +236,7 @@ def main() -> None:
             ketjax.run(study, store, overwrite=chosen.overwrite)
         dataset = ketjax.open_store(store)
         figure = save(FIGURES[name](dataset), chosen.out / f"{name}.png")
-        (chosen.out / f"{name}.csv").write_text(numbers(dataset), "utf-8")
+        (chosen.out / f"{name}.csv").write_text(numbers(dataset, study.population.laws), "utf-8")
         print(f"{name:28} {time.perf_counter() - before:6.1f} s  {figure}", flush=True)
     print(f"{'all':28} {time.perf_counter() - began:6.1f} s")
 

@@ -81,13 +81,14 @@ def summarise(
 
     number = sums["n_ok"].where(sums["n_ok"] > 0)
     mean = sums["change"] / number
+    several = np.where(sums["n_ok"] > 1, sums["n_ok"], 0)  # one patient says nothing of others
     variance = (sums["square"] - number * mean**2) / (number - 1.0).where(number > 1)
     summary = sums[[name for name in sums if str(name).startswith("n_")]]
     summary["n_failed"] = dataset.sizes["patient"] - sums["n_ok"] - sums["n_not_run"]
     summary["madrs_change"] = mean
     summary["madrs_change_sd"] = np.sqrt(np.maximum(variance, 0.0))
     for outcome, successes in (("response", "responders"), ("remission", "remitters")):
-        low, high = wilson(sums[successes].to_numpy(), sums["n_ok"].to_numpy())
+        low, high = wilson(sums[successes].to_numpy(), several)
         share = 100.0 * sums[successes] / number
         summary[outcome] = share
         summary[f"{outcome}_low"] = share.copy(data=100.0 * low)
@@ -197,17 +198,22 @@ def format_table(summary: xr.Dataset) -> str:
                 str(name): float(value)
                 for name, value in summary.sel(arm=arm, hour=hour).data_vars.items()
             }
+            cells = [f"{row['madrs_change']:.1f}"]
+            cells += [f"{row[name]:.1f}" for name in ("response", "remission")]
+            spreads = [f" ({row['madrs_change_sd']:.1f})"]
+            spreads += [
+                f" ({row[f'{name}_low']:.1f}-{row[f'{name}_high']:.1f})"
+                for name in ("response", "remission")
+            ]
+            if row["n_ok"] == 1:  # such as the typical one
+                spreads = [""] * len(cells)
             rows.append(
                 (
                     str(arm),
                     f"{hour:g} h",
                     f"{row['n_ok']:.0f}",
                     f"{row['n_failed']:.0f}",
-                    f"{row['madrs_change']:.1f} ({row['madrs_change_sd']:.1f})",
-                    *(
-                        f"{row[name]:.1f} ({row[f'{name}_low']:.1f}-{row[f'{name}_high']:.1f})"
-                        for name in ("response", "remission")
-                    ),
+                    *(cell + spread for cell, spread in zip(cells, spreads, strict=True)),
                 )
             )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

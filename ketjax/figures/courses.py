@@ -19,6 +19,7 @@ from ketjax.figures.style import (
     draw_footer,
     draw_legend,
     draw_time_axis,
+    label_time,
     time_positions,
 )
 
@@ -91,22 +92,20 @@ def plot_cascade(dataset: xr.Dataset, figure: Figure | None = None) -> Figure:
         draw_time_axis(axes, float(dataset["time"][-1]))
     for axes in places[len(panels) :]:
         axes.set_axis_off()
-    for column in grid.T:
-        lowest = [axes for axes in column if axes.axison][-1]
-        lowest.tick_params(labelbottom=True)
-        lowest.set_xlabel("time from the first dose", fontsize=TEXT_SIZE)
+    label_time(grid)
     regional = any("region" in dataset[panel.variable].dims for panel in panels)
     _draw_legend(figure, dataset, regional)
     draw_footer(figure, dataset)
     return figure
 
 
-def plot_response(dataset: xr.Dataset, figure: Figure | None = None) -> Figure:
+def plot_response(dataset: xr.Dataset, figure: Figure | None = None, *, title: str = "") -> Figure:
     """Draw response, remission and mean change of the rated score over time.
 
     Args:
         dataset: A store with ``madrs_rated``, ``baseline_madrs`` and ``status``.
         figure: An empty figure to draw on.
+        title: What the figure shows.
 
     Returns:
         The figure: proportions with 95 % Wilson intervals, the mean change within one standard
@@ -123,18 +122,18 @@ def plot_response(dataset: xr.Dataset, figure: Figure | None = None) -> Figure:
         (remission, _interval(summary, "remission"), "Remission: score 10 or less", "patients [%]"),
         (change, around, "Change of the score, mean ± SD", "MADRS [points]"),
     )
-    for axes, interval, title, label in panels:
+    for axes, interval, heading, label in panels:
         draw_bands(axes, xr.concat(interval, "quantile"))
-        axes.set_title(title, loc="left", fontsize=TEXT_SIZE + 1.5)
+        axes.set_title(heading, loc="left", fontsize=TEXT_SIZE + 1.5)
         axes.set_ylabel(label, fontsize=TEXT_SIZE)
-        axes.set_xlabel("time from the first dose", fontsize=TEXT_SIZE)
+        axes.set_xlabel("time from the start", fontsize=TEXT_SIZE)
         draw_time_axis(axes, float(summary["time"][-1]))
     for axes in (response, remission):
         axes.set_ylim(bottom=0.0)
     change.axhline(0.0, color="0.6", linewidth=0.8, zorder=0)
     handles = arm_handles(dataset)
-    handles.append(spread_handle(dataset, "95 % interval (left, middle), SD (right)"))
-    draw_legend(figure, handles)
+    handles += spread_handle(dataset, "95 % interval (left, middle), SD (right)")
+    draw_legend(figure, handles, title)
     draw_footer(figure, dataset)
     return figure
 
@@ -199,12 +198,14 @@ def arm_handles(dataset: xr.Dataset) -> list[Artist]:
     ]
 
 
-def spread_handle(dataset: xr.Dataset, meaning: str) -> Artist:
-    """Entry of a legend for what `draw_bands` shows beside the medians."""
+def spread_handle(dataset: xr.Dataset, meaning: str) -> list[Artist]:
+    """Entry of a legend for how far patients spread about the medians, if there are several."""
+    if dataset.sizes["patient"] == 1:
+        return []
     if dataset.sizes["arm"] <= MOST_BANDS:
-        return Patch(color="0.85", label=meaning)
+        return [Patch(color="0.85", label=meaning)]
     label = f"bars: {meaning}, at the dotted line"
-    return Line2D([], [], color="0.6", linewidth=2.4, marker="o", markersize=3, label=label)
+    return [Line2D([], [], color="0.6", linewidth=2.4, marker="o", markersize=3, label=label)]
 
 
 def regional_handle(dataset: xr.Dataset) -> list[Artist]:
@@ -220,5 +221,5 @@ def _draw_legend(figure: Figure, dataset: xr.Dataset, regional: bool) -> None:
     handles.append(Line2D([], [], color="0.4", linewidth=1.9, label=solid))
     if regional:
         handles += regional_handle(dataset)
-    handles.append(spread_handle(dataset, "5-95 % of patients"))
+    handles += spread_handle(dataset, "5-95 % of patients")
     draw_legend(figure, handles)

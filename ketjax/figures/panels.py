@@ -1,5 +1,7 @@
 """Panels of a study: chosen readouts over time, and outcomes side by side by arm."""
 
+import re
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,14 +16,23 @@ from ketjax.figures.style import (
     draw_legend,
     draw_time_axis,
     hour_text,
+    label_time,
     tidy,
 )
 
 COLUMNS = 3
 
+LABEL_WIDTH = 28
+"""Letters in a line of the label of an axis."""
+
 
 def plot_panels(
-    dataset: xr.Dataset, variables: Sequence[str], *, title: str = "", figure: Figure | None = None
+    dataset: xr.Dataset,
+    variables: Sequence[str],
+    *,
+    title: str = "",
+    linear: bool = False,
+    figure: Figure | None = None,
 ) -> Figure:
     """Draw readouts over time: the median of each arm and the middle 90 % of patients.
 
@@ -30,6 +41,7 @@ def plot_panels(
         variables: Readouts; of regional ones prefrontal cortex is drawn, with a few arms the
             hippocampus dashed.
         title: What the figure shows.
+        linear: Whether the time axis is linear, for courses over weeks.
         figure: An empty figure to draw on.
 
     Returns:
@@ -46,16 +58,19 @@ def plot_panels(
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes, name in zip(grid.flat, variables, strict=False):
         draw_bands(axes, drawn[name])
-        meaning = str(dataset[name].attrs.get("long_name", name))
-        axes.set_title(_short(meaning), loc="left", fontsize=TEXT_SIZE + 1)
-        unit = dataset[name].attrs.get("units", "unit unknown")
-        axes.set_ylabel("" if unit == "1" else f"[{unit}]", fontsize=TEXT_SIZE)
-        draw_time_axis(axes, float(dataset["time"][-1]))
+        heading, label = _title_and_label(dataset[name])
+        axes.set_title(heading, loc="left", fontsize=TEXT_SIZE + 1)
+        axes.set_ylabel(label, fontsize=TEXT_SIZE)
+        draw_time_axis(axes, float(dataset["time"][-1]), linear=linear)
     for axes in list(grid.flat)[len(variables) :]:
         axes.set_axis_off()
+    label_time(grid)
     regional = any("region" in dataset[name].dims for name in variables)
-    population = dataset.sizes["patient"] > 1
-    _legend(figure, dataset, title, regional, population)
+    handles = arm_handles(dataset)
+    if regional:
+        handles += regional_handle(dataset)
+    handles += spread_handle(dataset, "5-95 % of patients")
+    draw_legend(figure, handles, title)
     draw_footer(figure, dataset)
     return figure
 
@@ -119,18 +134,11 @@ def plot_outcomes(
     return figure
 
 
-def _short(meaning: str) -> str:
-    """A meaning as a title: its first part, with a capital."""
-    first = meaning.split(",")[0].split(" relative to")[0].split(":")[0]
-    return first if first[1:2].isupper() else first[:1].upper() + first[1:]
-
-
-def _legend(
-    figure: Figure, dataset: xr.Dataset, title: str, regional: bool, population: bool
-) -> None:
-    handles = arm_handles(dataset)
-    if regional:
-        handles += regional_handle(dataset)
-    if population:
-        handles.append(spread_handle(dataset, "5-95 % of patients"))
-    draw_legend(figure, handles, title)
+def _title_and_label(values: xr.DataArray) -> tuple[str, str]:
+    """What a readout is, with a capital, and the rest of its meaning with the unit for the axis."""
+    meaning = str(values.attrs.get("long_name", values.name))
+    first, rest = re.fullmatch(r"(.*?)((?:, | relative to ).*)?", meaning).groups("")
+    unit = values.attrs.get("units", "unit unknown")
+    heading = first if first[1:2].isupper() else first[:1].upper() + first[1:]
+    label = rest.lstrip(" ,") + ("" if unit == "1" else f" [{unit}]")
+    return heading, textwrap.fill(label.strip(), LABEL_WIDTH)

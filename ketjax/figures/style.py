@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
-from matplotlib.ticker import FixedLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MultipleLocator, NullLocator
 
 ARM_COLOURS = {"ketamine": "#D55E00", "midazolam": "#0072B2", "saline": "#000000"}
 """Colours of the arms of the first study, from the palette of Okabe and Ito (2008)."""
@@ -39,6 +39,14 @@ TIME_TICKS = {
     26280.0: "3 y",
 }
 """Hours to the label of a tick; only round times of a trial."""
+
+DAY, WEEK = 24.0, 168.0  # [h]
+
+LINEAR_MARGIN = 0.01
+"""Room before the start of a linear time axis, so that what rises at once does not hide in it."""
+
+MOST_WEEKS = 8
+"""Most labels of a linear time axis beside its zero."""
 
 LABEL_GAP = 0.068
 """Least distance of two labels as a fraction of the time axis; a label nearer is left out."""
@@ -92,8 +100,20 @@ def time_positions(hours: np.ndarray) -> np.ndarray:
     return np.maximum(hours, FIRST_MINUTE)
 
 
-def draw_time_axis(axes: Axes, end: float) -> None:
-    """Make the horizontal axis a logarithmic time axis from the start to `end` [h]."""
+def draw_time_axis(axes: Axes, end: float, *, linear: bool = False) -> None:
+    """Make the horizontal axis a time axis from the start to `end` [h].
+
+    Args:
+        axes: The panel.
+        end: Last time [h].
+        linear: In days, for courses of treatment over weeks; else logarithmic, as one dose needs.
+    """
+    if linear:
+        axes.set_xlim(-LINEAR_MARGIN * end, end)
+        axes.xaxis.set_major_locator(MultipleLocator(WEEK * np.ceil(end / WEEK / MOST_WEEKS)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda hour, _: f"{hour / DAY:g} d"))
+        tidy(axes)
+        return
     ticks = {FIRST_MINUTE: "0"}
     gap = (end / FIRST_MINUTE) ** LABEL_GAP
     following = np.inf
@@ -107,6 +127,14 @@ def draw_time_axis(axes: Axes, end: float) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticks(list(ticks), list(ticks.values()))
     tidy(axes)
+
+
+def label_time(grid: np.ndarray) -> None:
+    """Name the time axis under the lowest panel of each column of a grid of panels."""
+    for column in grid.T:
+        lowest = [axes for axes in column if axes.axison][-1]
+        lowest.tick_params(labelbottom=True)
+        lowest.set_xlabel("time from the start", fontsize=TEXT_SIZE)
 
 
 def hour_text(hour: float) -> str:

@@ -1,62 +1,61 @@
 """How long responders stay well, with numbers at risk."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from ketjax.analysis.survival import RELAPSE_SCORE, at_risk, product_limit, relapse_days
+from ketjax.analysis.survival import DAY, RELAPSE_STATES, at_risk, product_limit
+from ketjax.dataset.schema import OK
 from ketjax.errors import StoreError
 from ketjax.figures.style import TEXT_SIZE, arm_colours, draw_footer, tidy
 
+MARK = 14.0
+"""Time from one number at risk to the next [day]."""
 
-def plot_survival(
-    dataset: xr.Dataset,
-    starts: Mapping[str, float],
-    *,
-    limit: float = RELAPSE_SCORE,
-    title: str = "",
-    figure: Figure | None = None,
-) -> Figure:
+CODES = {state: code for code, state in RELAPSE_STATES.items()}
+"""What became of a patient: by name the number in the store."""
+
+
+def plot_survival(dataset: xr.Dataset, *, title: str = "", figure: Figure | None = None) -> Figure:
     """Draw the share of responders who have not relapsed, by the product-limit method.
 
     Args:
-        dataset: A store with ``madrs`` and ``status``.
-        starts: For each arm the hour at which response is judged and from which time counts [h].
-        limit: Score of relapse, at two visits in a row [points].
-        title: What the figure shows.
+        dataset: A store with the outcome ``time_to_relapse`` and its ``relapse_state``.
+        title: What the figure shows, and the rule of relapse.
         figure: An empty figure to draw on.
 
     Returns:
         The figure; below it the numbers at risk.
 
     Raises:
-        StoreError: An arm is not in the store.
+        StoreError: The store lacks the outcome.
     """
-    arms = [str(arm) for arm in dataset["arm"].values]
-    if missing := sorted(set(starts) - set(arms)):
-        raise StoreError(f"the store has no arm {', '.join(missing)}; it has {', '.join(arms)}")
+    if "time_to_relapse" not in dataset:
+        raise StoreError(
+            "the store has no time_to_relapse; ask for it in the study: [output] "
+            'outcomes = ["time_to_relapse"] with relapse = "..."'
+        )
+    shown = dataset[["time_to_relapse", "relapse_state", "status"]].compute()
+    colours = arm_colours(shown["arm"].values)
     if figure is None:
-        figure = Figure(figsize=(8.0, 4.2 + 0.25 * len(starts)), layout="constrained")
-    curves, table = figure.subplots(2, 1, height_ratios=[5, 0.4 + 0.42 * len(starts)], sharex=True)
-    colours = arm_colours(arms)
-    times = dataset["time"].to_numpy()
-    marks = np.arange(0.0, (times[-1] - min(starts.values())) / 24.0, 14.0)
-    for row, (arm, start) in enumerate(starts.items()):
-        one = dataset[["madrs", "status"]].sel(arm=arm).compute()
-        scores = one["madrs"].transpose("time", "patient").to_numpy()
-        scores = scores[:, one["status"].to_numpy() == 0]
-        days, lost = relapse_days(times, scores, start, scores >= limit)
-        at, share = product_limit(days, lost)
-        end = (times[-1] - start) / 24.0
+        figure = Figure(figsize=(8.0, 4.2 + 0.25 * len(colours)), layout="constrained")
+    curves, table = figure.subplots(2, 1, height_ratios=[5, 0.4 + 0.42 * len(colours)], sharex=True)
+    marks = np.arange(0.0, float(shown["time_to_relapse"].max()) / DAY, MARK)
+    for row, (arm, colour) in enumerate(colours.items()):
+        one = shown.sel(arm=arm)
+        responders = (one["status"] == OK) & (one["relapse_state"] != CODES["never_responded"])
+        one = one.isel(patient=responders.to_numpy())
+        days = one["time_to_relapse"].to_numpy() / DAY
+        at, share = product_limit(days, one["relapse_state"] == CODES["relapsed"])
+        end = days.max(initial=0.0)
         name = f"{arm.replace('_', ' ')}: {days.size:,} responders"
+        median = at[share <= 1 / 2]
         curves.step(
             [*at, end],
             [*100 * share, 100 * share[-1]],
             where="post",
-            color=colours[arm],
-            label=name,
+            color=colour,
+            label=f"{name}, median {median[0]:.0f} d" if median.size else name,
         )
         for mark, number in zip(marks, at_risk(days, marks), strict=True):
             if mark <= end:
@@ -67,23 +66,19 @@ def plot_survival(
                     ha="center",
                     va="center",
                     fontsize=TEXT_SIZE - 0.5,
-                    color=colours[arm],
+                    color=colour,
                 )
     curves.set_ylim(0, 102)
     curves.set_ylabel("not relapsed [% of responders]", fontsize=TEXT_SIZE)
     curves.legend(frameon=False, fontsize=TEXT_SIZE)
     curves.set_title(title, loc="left", fontsize=TEXT_SIZE + 3)
     tidy(curves)
-    table.set_ylim(-len(starts) + 0.4, 0.6)
+    table.set_ylim(-len(colours) + 0.4, 0.6)
     table.set_yticks([])
     table.set_ylabel("at risk", fontsize=TEXT_SIZE)
     table.set_xticks(marks)
     table.tick_params(labelsize=TEXT_SIZE - 0.5, length=3)
     table.spines[["top", "right", "left"]].set_visible(False)
-    table.set_xlabel(
-        f"days from the visit at which response was judged; relapse: {limit:g} points or more at "
-        "two visits",
-        fontsize=TEXT_SIZE,
-    )
+    table.set_xlabel("days from the visit at which response was judged", fontsize=TEXT_SIZE)
     draw_footer(figure, dataset)
     return figure
