@@ -39,7 +39,7 @@ def summarise(
 
     Args:
         dataset: A store with ``madrs_rated``, ``baseline_madrs`` and ``status``.
-        hours: Times [h] from the first event; each must be an output time of the store.
+        hours: Times [h] from the start; each must be an output time of the store.
         missing: What stands for scores of patients who have left (`Missing`); but for "none" the
             store needs ``dropout_time``, and ``n_left`` counts them.
 
@@ -269,5 +269,5 @@ def _describe(summary: xr.Dataset) -> xr.Dataset:
         unit, long_name = meanings[str(name).removesuffix("_low").removesuffix("_high")]
         bound = {"_low": ", lower 95 % bound", "high": ", upper 95 % bound"}.get(str(name)[-4:], "")
         array.attrs = {"units": unit, "long_name": long_name + bound}
-    summary["hour"].attrs = {"units": "h", "long_name": "time from the first event"}
+    summary["hour"].attrs = {"units": "h", "long_name": "time from the start"}
     return summary

@@ -89,7 +89,7 @@ class Coordinates:
     Attributes:
         arms: Names of the arms.
         regions: Names of the brain regions, empty when no variable has a region.
-        times: Output times [h] from the first event, strictly increasing.
+        times: Output times [h] from the start, strictly increasing.
         patients: Number of patients; their ids are 0, 1, ... patients - 1.
     """
 

@@ -286,7 +286,7 @@ def _write_template(
         "region": (np.arange(sizes["region"], dtype=np.int8), _names(coordinates.regions)),
         "time": (
             np.asarray(coordinates.times, dtype=np.float64),
-            {"units": "h", "long_name": "time from the first event"},
+            {"units": "h", "long_name": "time from the start"},
         ),
         "patient": (
             np.arange(sizes["patient"], dtype=np.int64),

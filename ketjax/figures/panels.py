@@ -137,7 +137,7 @@ def plot_outcomes(
 def _title_and_label(values: xr.DataArray) -> tuple[str, str]:
     """What a readout is, with a capital, and the rest of its meaning with the unit for the axis."""
     meaning = str(values.attrs.get("long_name", values.name))
-    first, rest = re.fullmatch(r"(.*?)((?:, | relative to ).*)?", meaning).groups("")
+    first, rest = (*re.split(r"(?=, | relative to )", meaning, maxsplit=1), "")[:2]
     unit = values.attrs.get("units", "unit unknown")
     heading = first if first[1:2].isupper() else first[:1].upper() + first[1:]
     label = rest.lstrip(" ,") + ("" if unit == "1" else f" [{unit}]")
