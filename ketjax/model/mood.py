@@ -129,7 +129,7 @@ def session_expectancy_rate(
 
     Source:
         Posternak2005: course of placebo arms. TransformTrials: placebo arms with eight sham
-        sessions fall as far as oral trials.
+        sessions fall as far as oral trials. Loo2023: eight of midazolam alone build nothing up.
     """
     missing = p.gain * design.session - expectancy
     lift = jnp.where(missing > 0, missing, 0.0)
