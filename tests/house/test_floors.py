@@ -50,6 +50,11 @@ ROOMS: dict[str, tuple[str, str]] = {
         "dataset errors model observation population simulate study trials variation vocabulary",
         "jax numpy",
     ),
+    "fit": (
+        "analysis arms errors fields manifest model population preparation regimen schedule study "
+        "trials units variation vocabulary",
+        "jax numpy pydantic",
+    ),
     "evidence": (
         "analysis errors model observation population preparation simulate study",
         "numpy",
