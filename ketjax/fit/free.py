@@ -269,6 +269,8 @@ def resolve(asked: Asked, start: float, law: Law, problems: list[Problem]) -> Fr
     """
     row = table()[asked.paths[0]]
     unit, _ = units_of(asked.kind, row)
+    if asked.kind == "spread":  # the population may have another law than the table
+        unit = row.unit if law.kind == "normal" else "1"
     place = f"free.{show(asked.name)}"
     start = start if asked.start is None else asked.start
     least, greatest = -math.inf, math.inf  # what it can be at all
@@ -325,8 +327,6 @@ def _or(value: float | None, other: float) -> float:
 
 def _inside(low: float, high: float, unit: str) -> float | str:
     """Some number between the bounds, for a hint."""
-    if math.isfinite(high - low):
-        number = low + 0.5 * (high - low)
-    else:
-        number = low + 1.0 if math.isfinite(low) else 0.0
+    middle = low + 0.5 * (high - low) if math.isfinite(high) else low + 1.0
+    number = float(f"{middle:.3g}")
     return number if is_plain(unit) else display(number, unit)

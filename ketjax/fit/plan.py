@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     PlainSerializer,
@@ -26,21 +27,21 @@ from pydantic import (
     model_validator,
 )
 
-from ketjax import manifest, preparation
+from ketjax import manifest
 from ketjax.arms import Arm, Section
 from ketjax.errors import Problem, StudyError, check_name, check_range, show
 from ketjax.fields import Context, Integer, Length, Name, Overrides, model_vocabulary, refuse
 from ketjax.fit import checks
 from ketjax.fit.drawing import PopulationMap
 from ketjax.fit.free import Free, FreeTable
-from ketjax.fit.quantities import QUANTITIES
+from ketjax.fit.quantities import DAILY, QUANTITIES
 from ketjax.fit.targets import PROFILES, Target, digest, read_targets
 from ketjax.population import Recipe
 from ketjax.study import PopulationSettings, SolverSettings, Study
+from ketjax.trials import clock
 from ketjax.units import display, is_plain, parse
 
 SHIPPED = "profiles"  # what a fit calls the table of the package
-METHODS = ("adam", "lbfgs", "gauss_newton")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +81,14 @@ def _write_between(found: dict[str, float]) -> dict[str, float | str]:
     }
 
 
+def _some(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse a list without a name."""
+    if not names:
+        hint = "name one, or leave the key out"
+        raise StudyError(Problem("", "the list is empty", "[]", "at least one", hint, "empty"))
+    return names
+
+
 class Optimise(Section):
     """`[optimise]`: how the free numbers are moved. All defaults are choices, none is measured.
 
@@ -97,7 +106,9 @@ class Optimise(Section):
     """
 
     methods: Annotated[
-        tuple[Literal["adam", "lbfgs", "gauss_newton"], ...], Field(strict=False, min_length=1)
+        tuple[Literal["adam", "lbfgs", "gauss_newton"], ...],
+        Field(strict=False),
+        AfterValidator(_some),
     ] = ("adam", "lbfgs")
     iterations: Annotated[Integer, Field(ge=1, le=100_000)] = 200
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.03
@@ -131,7 +142,7 @@ class Fit(Section):
     name: Name
     question: str = ""
     targets: str = SHIPPED
-    profiles: Annotated[tuple[str, ...], Field(strict=False, min_length=1)] | None = None
+    profiles: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_some)] | None = None
     horizon: Length | None = None
     allow_extrapolation: bool = False
     population: PopulationSettings
@@ -201,7 +212,7 @@ class Fit(Section):
         given = info.context.targets if isinstance(info.context, FitContext) else read_targets()
         problems: list[Problem] = []
         if given is not None:
-            chosen = self.profiles or tuple({target.profile for target in given})
+            chosen = self.profiles or tuple(dict.fromkeys(target.profile for target in given))
             known = {target.profile for target in given}
             for k, name in enumerate(chosen):
                 problems += check_name(f"profiles[{k}]", name, known, "profile")
@@ -262,7 +273,7 @@ class Fit(Section):
         """The study whose simulation shows what the targets ask for, where nothing has moved."""
         document = self.to_dict()
         shared = ("name", "question", "population", "parameters", "solver", "arms")
-        last = self.horizon or max(self.times[-1], _last_event(self.arms))
+        last = self.horizon or self.times[-1] or DAILY
         output = {
             "horizon": display(last, "h"),
             "times": [display(time, "h") for time in self.times],
@@ -323,7 +334,7 @@ def visits(target: Target, arm: Arm) -> tuple[float, ...]:
     """
     start, stop, every = target.time, target.stop, target.kind.every
     if target.rule:
-        start, stop = preparation.trials.clock(target.rule, arm.regimen), target.time
+        start, stop = clock(target.rule, arm.regimen), target.time
     if math.isnan(stop):
         return (start,)
     if not every:
@@ -360,13 +371,8 @@ def _horizon_of(document: Mapping[str, Any], table: tuple[Target, ...] | None) -
         except StudyError:
             return math.inf
         return horizon if horizon > 0 else math.inf
+    if table is None:
+        return math.inf
     chosen = document.get("profiles")
-    if not isinstance(chosen, list):
-        chosen = None
-    lasts = [target.last for target in table or () if chosen is None or target.profile in chosen]
-    return max(lasts, default=0.0) or math.inf
-
-
-def _last_event(arms: Mapping[str, Arm]) -> float:
-    """The last time at which anything changes in some arm [h]."""
-    return max((float(arm.regimen.edges().max(initial=0.0)) for arm in arms.values()), default=0.0)
+    used = [t.last for t in table if not isinstance(chosen, list) or t.profile in chosen]
+    return max(used, default=math.inf) or DAILY
