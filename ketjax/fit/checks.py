@@ -101,7 +101,9 @@ def _typical(
     start = value
     if law.centre is not None:  # the law's own: what the patients vary about
         start = 1 / (1 + float(np.exp(-law.centre))) if law.kind == "logit-normal" else law.centre
-    return resolve(asked, start, table()[path].law if path not in laws else law, problems)
+    if path not in laws:  # the scale is still that of the table; a species need not keep its bounds
+        law = dataclasses.replace(table()[path].law, low=None, high=None)
+    return resolve(asked, start, law, problems)
 
 
 def _spread(

@@ -272,6 +272,18 @@ def test_fixed_at_zero_by_the_species(folder) -> None:
     assert only(text, folder).code == "fixed_at_zero"
 
 
+def test_a_species_need_not_keep_the_bounds_of_people(folder) -> None:
+    text = with_free('"demography.weight" = { low = "0.1 kg", high = "0.6 kg" }')
+    text = text.replace("seed = 4", 'seed = 4\nspecies = "rat"')
+    fit = Fit.parse(text, folder)
+    (weight,) = fit.unknowns
+    assert (weight.start, weight.scale) == (0.3, "log")
+    people = fit.population_map(2)
+    theta = jnp.asarray(people.start()) + 0.5
+    truth = draw(people.recipe_at(theta), [0, 1]).parameters.demography.weight
+    np.testing.assert_allclose(people.parameters(theta).demography.weight, truth, rtol=1e-12)
+
+
 def test_more_free_numbers_than_targets(folder) -> None:
     names = ("potentiation", "synapses", "network", "habenula", "consolidation", "activation")
     problem = only(with_free(*(f'"score.weight_{name}" = {{}}' for name in names)), folder)

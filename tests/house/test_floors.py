@@ -51,7 +51,7 @@ ROOMS: dict[str, tuple[str, str]] = {
         "jax numpy",
     ),
     "fit": (
-        "analysis arms errors fields manifest model population preparation regimen schedule study "
+        "analysis arms errors fields manifest model population preparation schedule study "
         "trials units variation vocabulary",
         "jax numpy pydantic",
     ),
