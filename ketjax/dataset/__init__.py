@@ -1,5 +1,6 @@
 """Datasets on disk: what a store holds, how it is written, and how it is opened."""
 
+from ketjax.dataset.additions import check_weight, scratch, write_weight
 from ketjax.dataset.journal import lock
 from ketjax.dataset.reading import (
     check_place,
@@ -13,6 +14,7 @@ from ketjax.dataset.schema import (
     SOLVER_ERROR,
     STATUS,
     STATUS_FLAGS,
+    WEIGHT,
     Coordinates,
     Variable,
     outcome,
@@ -25,9 +27,11 @@ __all__ = [
     "SOLVER_ERROR",
     "STATUS",
     "STATUS_FLAGS",
+    "WEIGHT",
     "Coordinates",
     "Variable",
     "check_place",
+    "check_weight",
     "create",
     "disagreement",
     "finish",
@@ -38,8 +42,10 @@ __all__ = [
     "read_attributes",
     "read_shards",
     "readout",
+    "scratch",
     "shards",
     "trait",
     "verify",
     "write_shard",
+    "write_weight",
 ]

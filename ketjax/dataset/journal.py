@@ -7,6 +7,7 @@ runs from writing one store lives beside the entries.
 
 import json
 import os
+import shutil
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -97,8 +98,11 @@ def lock(path: str | Path) -> Iterator[None]:
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         handle.write(f"process {os.getpid()} on {socket.gethostname()} since {now}\n")
         handle.flush()
-        for stale in Path(path).rglob("*.partial"):  # left by a run that was killed
-            stale.unlink(missing_ok=True)
+        for stale in list(Path(path).rglob("*.partial")):  # left by a process that was killed
+            if stale.is_dir():
+                shutil.rmtree(stale, ignore_errors=True)
+            else:
+                stale.unlink(missing_ok=True)
         try:
             yield
         finally:

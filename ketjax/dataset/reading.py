@@ -11,7 +11,7 @@ import xarray as xr
 import zarr
 
 from ketjax.dataset import journal
-from ketjax.dataset.schema import NOT_RUN, SCHEMA_VERSION
+from ketjax.dataset.schema import NOT_RUN, SCHEMA_VERSION, WEIGHT
 from ketjax.errors import StoreError
 
 REQUIRED_ATTRIBUTES = ("complete", "configuration_sha256", "patients", "shard", "variables")
@@ -27,7 +27,7 @@ def open_store(path: str | Path, *, allow_incomplete: bool = False) -> xr.Datase
 
     Returns:
         Dataset with dims ``arm``, ``region``, ``time`` [h] and ``patient``; every variable carries
-        ``units`` and ``long_name``.
+        ``units`` and ``long_name``. Weights of the patients are there if they have been written.
 
     Raises:
         StoreError: There is no store, it is incomplete, or it was written in another schema.
@@ -42,13 +42,16 @@ def open_store(path: str | Path, *, allow_incomplete: bool = False) -> xr.Datase
             f"{shards(path)} shards). Resume it, or open it with allow_incomplete=True."
         )
     shard = int(attributes["shard"])
+    names = list(attributes["variables"])
+    if (path / WEIGHT.name).is_dir() and WEIGHT.name not in names:
+        names.append(WEIGHT.name)
     dataset = xr.open_zarr(
         path,
         consolidated=False,
         chunks={"patient": shard},
         decode_times=False,
         decode_timedelta=False,
-    )[attributes["variables"]]
+    )[names]
     for axis in ("arm", "region"):
         if axis in dataset.coords:
             names = str(dataset[axis].attrs["flag_meanings"]).split()

@@ -19,11 +19,12 @@ from uuid import uuid4
 
 import numpy as np
 import zarr
-from zarr.codecs import BloscCodec, Crc32cCodec
 
 from ketjax.dataset import journal
+from ketjax.dataset.additions import weight_faults
 from ketjax.dataset.reading import check_place, read_attributes, shards
 from ketjax.dataset.schema import (
+    COMPRESSORS,
     NOT_RUN,
     SCHEMA_VERSION,
     STATUS,
@@ -36,9 +37,6 @@ from ketjax.errors import StoreError
 
 CHUNK = 8192
 """Most patients in one compressed chunk. Smaller chunks cost writing speed, larger ones memory."""
-
-COMPRESSION = BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle")
-"""Makes readouts as small as zstd with shuffled bytes does, and takes less time for it."""
 
 
 def create(
@@ -258,7 +256,7 @@ def verify(path: str | Path) -> list[str]:
                 continue
             if _sha256(values) != entries[index]["sha256"].get(name):
                 faults.append(f"shard {index}, {name}: differs from what was written")
-    return faults
+    return faults + weight_faults(path)
 
 
 def _write_template(
@@ -310,7 +308,7 @@ def _write_template(
             dtype=variable.dtype,
             chunks=(*outer, shard if single else chunk_length(shard)),
             shards=None if single else (*outer, shard),
-            compressors=[COMPRESSION, Crc32cCodec()],
+            compressors=list(COMPRESSORS),
             fill_value=variable.fill,
             dimension_names=variable.dims,
             attributes={

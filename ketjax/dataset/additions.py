@@ -1,0 +1,149 @@
+"""What is added to a finished store: weights of its patients, and scratch beside it."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import zarr
+
+from ketjax.dataset import journal
+from ketjax.dataset.reading import read_attributes
+from ketjax.dataset.schema import COMPRESSORS, WEIGHT
+from ketjax.errors import StoreError
+
+
+def write_weight(
+    path: str | Path,
+    blocks: Iterable[np.ndarray],
+    attributes: Mapping[str, Any],
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Write the weights of the patients of a complete store.
+
+    The journal speaks of what was simulated and is left alone; the digests of the weights stand in
+    their own attributes. They are written beside their place and renamed.
+
+    Args:
+        path: The store.
+        blocks: Weights [1], in the order of the patients, one array a shard.
+        attributes: What they mean: targets, digest.
+        overwrite: Replace weights that are there.
+
+    Raises:
+        StoreError: The store is not complete, has weights, is held by a run, or the weights do not
+            fit it.
+    """
+    path = Path(path)
+    check_weight(path, overwrite=overwrite)
+    held = read_attributes(path)
+    patients, shard = int(held["patients"]), int(held["shard"])
+    target, building, old = (path / name for name in (WEIGHT.name, "weight.partial", "old.partial"))
+    with journal.lock(path):  # clears away what a killed writer left
+        array = zarr.create_array(
+            building,
+            shape=(patients,),
+            dtype=WEIGHT.dtype,
+            chunks=(shard,),
+            compressors=list(COMPRESSORS),
+            fill_value=WEIGHT.fill,
+            dimension_names=WEIGHT.dims,
+            zarr_format=3,
+        )
+        digests, start = [], 0
+        for block in blocks:
+            values = np.ascontiguousarray(block, np.float64)
+            if values.ndim != 1 or values.size != min(shard, patients - start):
+                raise StoreError(f"{path}: weights of shard {len(digests)} have shape {block.shape}")
+            array[start : start + values.size] = values
+            digests.append(hashlib.sha256(values.data).hexdigest())
+            start += values.size
+        if start != patients:
+            raise StoreError(f"{path}: {start} weights for {patients} patients")
+        meaning = {"units": WEIGHT.unit, "long_name": WEIGHT.long_name}
+        array.attrs.update({**meaning, **attributes, "sha256": digests})
+        if target.exists():
+            target.rename(old)
+        building.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def check_weight(path: str | Path, *, overwrite: bool = False) -> None:
+    """Check that weights can be written, before they are computed.
+
+    Args:
+        path: The store.
+        overwrite: Whether weights that are there may be replaced.
+
+    Raises:
+        StoreError: They cannot.
+    """
+    held = read_attributes(path)
+    if not held["complete"]:
+        raise StoreError(f"{path}: the run that writes this store has not finished; resume it first")
+    if WEIGHT.name in held["variables"]:
+        raise StoreError(f"{path}: holds a simulated variable called {WEIGHT.name}")
+    if os.path.lexists(Path(path) / WEIGHT.name) and not overwrite:
+        raise StoreError(
+            f"{path}: has weights already. Replace them (--overwrite), or compute without writing "
+            "(--no-write)."
+        )
+
+
+def weight_faults(path: Path) -> list[str]:
+    """Read the weights of a store, if it has any, and compare them with their digests.
+
+    Args:
+        path: The store.
+
+    Returns:
+        One line a fault.
+    """
+    if not (path / WEIGHT.name).exists():
+        return []
+    shard = int(read_attributes(path)["shard"])
+    try:
+        array = zarr.open_array(path / WEIGHT.name, mode="r", zarr_format=3)
+        digests: Any = array.attrs["sha256"]
+    except Exception as error:  # damaged metadata may raise anything
+        return [f"{WEIGHT.name}: cannot be read ({error})"]
+    faults = []
+    for index, digest in enumerate(digests):
+        try:
+            values = np.asarray(array[index * shard : (index + 1) * shard])
+        except Exception as error:  # a codec may raise anything on damaged bytes
+            faults.append(f"shard {index}, {WEIGHT.name}: cannot be read ({error})")
+            continue
+        if hashlib.sha256(values.data).hexdigest() != digest:
+            faults.append(f"shard {index}, {WEIGHT.name}: differs from what was written")
+    return faults
+
+
+@contextmanager
+def scratch(array: da.Array) -> Iterator[da.Array]:
+    """A copy on disk of what is read many times but is slow to make; it is gone after the block.
+
+    Args:
+        array: Chunks of one size, the last may be smaller.
+
+    Yields:
+        The copy, in the same chunks; it lies in the folder for temporary files (``TMPDIR``).
+    """
+    with tempfile.TemporaryDirectory(prefix="ketjax-") as folder:
+        kept = zarr.create_array(
+            Path(folder) / "scratch.zarr",
+            shape=array.shape,
+            dtype=array.dtype,
+            chunks=array.chunksize,
+            compressors=None,
+            zarr_format=3,
+        )
+        da.store(array, kept, lock=False)  # type: ignore[arg-type]
+        yield da.from_zarr(kept)
