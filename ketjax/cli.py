@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ketjax.backend import prepared
+from ketjax.cli_weights import weights
 from ketjax.console import mistakes, progress, say, stop
 from ketjax.errors import EnvironmentFault, TooManyFailures
 
@@ -26,6 +27,7 @@ app = typer.Typer(
     help="How ketamine works, over a population of virtual patients. Not for clinical use.\n\n"
     "Begin with: ketjax run studies/s01_single_infusion.toml",
 )
+app.command()(weights)
 Store = Annotated[Path, typer.Argument(help="A ketjax store (a folder that ends in .zarr).")]
 
 
@@ -96,12 +98,19 @@ def summarise(
         Literal["none", "last", "entry"],
         typer.Option(help="Score of who has left: their own, the last rated, or that at entry."),
     ] = "none",
+    weighted: Annotated[
+        bool, typer.Option("--weighted", help="Use the weights that `ketjax weights` wrote.")
+    ] = False,
 ) -> None:
     """Response, remission and change of MADRS, by arm and time."""
     with mistakes():
         from ketjax.dataset import open_store
 
-        _print_summary(store, open_store(store), json_, missing)
+        dataset = open_store(store)
+        _print_summary(store, dataset, json_, missing, weighted)
+        if weighted:
+            drawn = _draw(store, dataset, weighted=True)
+            say(f"Figures {', '.join(str(figure) for figure in drawn)}")
 
 
 @app.command()
@@ -282,7 +291,7 @@ def _has_seed(study: Path) -> bool:
     return "seed" in tomllib.loads(study.read_text("utf-8-sig"))["population"]
 
 
-def _draw(path: Path, dataset: "Dataset") -> list[Path]:
+def _draw(path: Path, dataset: "Dataset", *, weighted: bool = False) -> list[Path]:
     """Draw the cascade and the response beside the store."""
     from ketjax.figures import plot_cascade, plot_response, save
 
@@ -292,7 +301,8 @@ def _draw(path: Path, dataset: "Dataset") -> list[Path]:
         ("response", plot_response, "madrs_rated"),
     ):
         if needed in dataset:
-            figures.append(save(plot(dataset), path.with_name(f"{path.stem}_{name}.png")))
+            file = path.with_name(f"{path.stem}_{name}{'_weighted' if weighted else ''}.png")
+            figures.append(save(plot(dataset, weighted=weighted), file))
     return figures
 
 
@@ -301,6 +311,7 @@ def _print_summary(
     dataset: "Dataset",
     as_json: bool,
     missing: Literal["none", "last", "entry"] = "none",
+    weighted: bool = False,
 ) -> None:
     """Print the summary of a store at the hours that it holds."""
     from ketjax.analysis import format_table, summarise
@@ -315,7 +326,7 @@ def _print_summary(
     if "madrs_rated" not in dataset or not hours:
         say("The store holds no rated MADRS at 2 h, 24 h, day 3, 7 or 14: no summary.")
         return
-    summary = summarise(dataset, hours=hours, missing=missing)
+    summary = summarise(dataset, hours=hours, missing=missing, weighted=weighted)
     speed = dataset.attrs.get("patients_per_second")
     if as_json:
         record = {

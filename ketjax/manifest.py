@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -98,8 +98,12 @@ def explain(error: ValidationError, model: type[BaseModel], text: str = "") -> l
     Returns:
         The problems, in the order of the model's fields.
     """
+    return located([p for item in error.errors() for p in _translate(item, model)], text)
+
+
+def located(problems: Iterable[Problem], text: str) -> list[Problem]:
+    """The problems, each with the line of the TOML in which it stands."""
     lines = _lines(text)
-    problems = [problem for item in error.errors() for problem in _translate(item, model)]
     return [replace(problem, position=_line(problem.place, lines)) for problem in problems]
 
 

@@ -12,13 +12,15 @@ from ketjax.analysis.summaries import REMISSION_SCORE, RESPONSE_FRACTION
 from ketjax.dataset.schema import OK
 
 Measure = Literal["value", "change", "percent_change"]
-"""What of a readout: itself; minus that at time 0; as a share of that at time 0."""
+"""What of a readout: itself; its change from time 0, of a score that from entry; that as a share
+of where it began."""
+
+SCORES = ("madrs", "madrs_rated")
+"""Readouts whose change counts from ``baseline_madrs``, as in the summary."""
 
 Statistic = Literal["mean", "sd", "share_below", "share_between", "response", "remission"]
 """What of a quantity: its mean and standard deviation; the share of patients with at most a bound,
 or from one bound to below another; the shares of responders and remitters by a score."""
-
-SHARES = ("share_below", "share_between", "response", "remission")
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class Quantity:
         versus: An arm whose number is subtracted.
         region: The region, None where the variable has none.
         place: Place of the output time, None where the variable has none.
-        measure: What of the readout; a change needs time 0 as the first output time.
+        measure: What of the readout; but for scores, a change needs time 0 as the first
+            output time.
     """
 
     variable: str
@@ -53,7 +56,9 @@ class Quantity:
         now = array.isel(time=self.place, drop=True).astype(np.float64)
         if self.measure == "value":
             return now
-        start = array.isel(time=0, drop=True).astype(np.float64)
+        scored = self.variable in SCORES
+        start = dataset["baseline_madrs"] if scored else array.isel(time=0, drop=True)
+        start = start.astype(np.float64)
         return now - start if self.measure == "change" else now / start - 1.0
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from ketjax.dataset.schema import NOT_RUN, OK
+from ketjax.dataset.schema import NOT_RUN, OK, WEIGHT
 from ketjax.errors import StoreError
 
 REMISSION_SCORE = 10.0
@@ -34,6 +34,7 @@ def summarise(
     hours: Sequence[float] = (2.0, 24.0, 72.0, 168.0, 336.0),
     *,
     missing: Missing = "none",
+    weighted: bool = False,
 ) -> xr.Dataset:
     """Summarise the rated score of each arm at some hours.
 
@@ -42,6 +43,9 @@ def summarise(
         hours: Times [h] from the start; each must be an output time of the store.
         missing: What stands for scores of patients who have left (`Missing`); but for "none" the
             store needs ``dropout_time``, and ``n_left`` counts them.
+        weighted: Use the weights of the store. Standard deviations and intervals then rest on the
+            effective sample size (sum w)^2 / sum w^2 of the patients in the summary,
+            ``n_effective``; for intervals of proportions that is an approximation.
 
     Returns:
         Dataset with dims ``arm`` and ``hour``: mean and standard deviation of the change of the
@@ -67,21 +71,31 @@ def summarise(
 
     counted = (status == OK) & rated.notnull()
     change = (rated.astype(np.float64) - entry).where(counted, 0.0)
+    weight = _weight(dataset) if weighted else 1
     sums = xr.Dataset(
         {
-            "change": change.sum("patient"),
-            "square": (change**2).sum("patient"),
-            "responders": ((rated <= (1.0 - RESPONSE_FRACTION) * entry) & counted).sum("patient"),
-            "remitters": ((rated <= REMISSION_SCORE) & counted).sum("patient"),
+            "change": (weight * change).sum("patient"),
+            "square": (weight * change**2).sum("patient"),
+            "responders": (weight * ((rated <= (1.0 - RESPONSE_FRACTION) * entry) & counted)).sum(
+                "patient"
+            ),
+            "remitters": (weight * ((rated <= REMISSION_SCORE) & counted)).sum("patient"),
             "n_ok": counted.sum("patient"),
+            **(_totals(weight, counted) if weighted else {}),
             "n_not_run": (status == NOT_RUN).sum("patient"),
             **({} if left is None else {"n_left": (left & counted).sum("patient")}),
         }
     ).compute()  # one pass: every chunk is read once
 
-    number = sums["n_ok"].where(sums["n_ok"] > 0)
+    count = sums["n_ok"]
+    if weighted:  # weights that add up to the effective sample size stand for so many patients
+        scale = sums["total"] / sums["squares"].where(sums["squares"] > 0)
+        for name in ("change", "square", "responders", "remitters"):
+            sums[name] = scale * sums[name]
+        sums["n_effective"] = count = scale * sums["total"]
+    number = count.where(count > 0)
     mean = sums["change"] / number
-    several = np.where(sums["n_ok"] > 1, sums["n_ok"], 0)  # one patient says nothing of others
+    several = np.where(count > 1, count, 0)  # one patient says nothing of others
     variance = (sums["square"] - number * mean**2) / (number - 1.0).where(number > 1)
     summary = sums[[name for name in sums if str(name).startswith("n_")]]
     summary["n_failed"] = dataset.sizes["patient"] - sums["n_ok"] - sums["n_not_run"]
@@ -119,7 +133,10 @@ def wilson(
 
 
 def bands(
-    dataset: xr.Dataset, *variables: str, quantiles: Sequence[float] = (0.05, 0.5, 0.95)
+    dataset: xr.Dataset,
+    *variables: str,
+    quantiles: Sequence[float] = (0.05, 0.5, 0.95),
+    weighted: bool = False,
 ) -> xr.Dataset:
     """Exact quantiles over the patients whose simulation succeeded.
 
@@ -127,6 +144,8 @@ def bands(
         dataset: A store.
         variables: Names of variables with an arm and a patient axis.
         quantiles: Fractions between 0 and 1.
+        weighted: Use the weights of the store: a quantile is then the least number that patients
+            with at least that share of the weight do not exceed.
 
     Returns:
         Dataset of these variables, ``quantile`` in place of ``patient``. The attribute
@@ -139,6 +158,7 @@ def bands(
     _require(dataset, *variables, "status")
     first = dataset[[*variables, "status"]].isel(patient=slice(BAND_PATIENTS))
     first = first.chunk(dict.fromkeys(first.dims, -1) | {"arm": 1})
+    weight = _weight(dataset).isel(patient=slice(BAND_PATIENTS)).to_numpy() if weighted else None
 
     def of_arm(values: np.ndarray) -> np.ndarray:
         """Quantiles of one arm over its last axis; a patient with a gap anywhere is left out."""
@@ -146,7 +166,13 @@ def bands(
         used = values[..., ~gaps] if gaps.any() else values
         if not used.shape[-1]:
             used = np.full((*values.shape[:-1], 1), np.nan)
-        found = np.quantile(used, quantiles, axis=-1)
+        if weight is None:
+            found = np.quantile(used, quantiles, axis=-1)
+        elif gaps.all() or not weight[~gaps].any():
+            found = np.full((len(quantiles), *values.shape[:-1]), np.nan)
+        else:
+            share = {"weights": weight[~gaps], "method": "inverted_cdf"}
+            found = np.quantile(used, quantiles, axis=-1, **share)
         return np.moveaxis(found, 0, -1).astype(np.float64)
 
     def of_variable(name: str) -> xr.DataArray:
@@ -181,11 +207,13 @@ def format_table(summary: xr.Dataset) -> str:
     Returns:
         Columns under a heading, without a final line break.
     """
+    weighted = "n_effective" in summary
     rows: list[tuple[str, ...]] = [
         (
             "arm",
             "time",
             "patients",
+            *(["effective"] if weighted else []),
             "failed",
             "MADRS change (SD)",
             "response % (95 % CI)",
@@ -212,6 +240,7 @@ def format_table(summary: xr.Dataset) -> str:
                     str(arm),
                     f"{hour:g} h",
                     f"{row['n_ok']:.0f}",
+                    *([f"{row['n_effective']:.0f}"] if weighted else []),
                     f"{row['n_failed']:.0f}",
                     *(cell + spread for cell, spread in zip(cells, spreads, strict=True)),
                 )
@@ -224,6 +253,22 @@ def format_table(summary: xr.Dataset) -> str:
         )
         for row in rows
     )
+
+
+def _weight(dataset: xr.Dataset) -> xr.DataArray:
+    if WEIGHT.name not in dataset:
+        raise StoreError(
+            "the store has no weights of its patients; write them with ketjax weights TARGETS.toml"
+        )
+    return dataset[WEIGHT.name]
+
+
+def _totals(weight: xr.DataArray, counted: xr.DataArray) -> dict[str, xr.DataArray]:
+    """Sums of the weights and of their squares over the patients that count."""
+    return {
+        "total": (weight * counted).sum("patient"),
+        "squares": (weight**2 * counted).sum("patient"),
+    }
 
 
 def _last_seen(dataset: xr.Dataset) -> xr.DataArray:
@@ -259,6 +304,7 @@ def _describe(summary: xr.Dataset) -> xr.Dataset:
         "madrs_change": ("points", "mean change of the rated MADRS from entry"),
         "madrs_change_sd": ("points", "standard deviation of the change of the rated MADRS"),
         "n_ok": ("1", "patients in the summary"),
+        "n_effective": ("1", "effective sample size of the weighted patients in the summary"),
         "n_failed": ("1", "patients whose simulation failed"),
         "n_not_run": ("1", "patients not simulated yet"),
         "n_left": ("1", "patients in the summary who have left the trial"),

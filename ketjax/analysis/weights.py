@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import dask
 import dask.array as da
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ketjax.errors import KetjaxError
 
@@ -76,9 +76,10 @@ class Weighting:
         log_sum: Logarithm of the sum of exp(slope . x) over the patients.
         weighted: Weighted means of the features.
         price: What a target costs when it comes last [nat]: by how much the least relative entropy
-            (with errors: plus half the squared misfits) falls when that target is given up, to
-            second order in the multiplier, lambda_k^2 / (2 (H^-1)_kk) with the Hessian H of the
-            dual. It is exact where the features are normal; 0 where a target is held out.
+            (with errors: plus half the squared misfits) falls when that target is given up. Unless
+            `fit` is asked for exact prices, to second order in the multiplier:
+            lambda_k^2 / (2 (H^-1)_kk) with the Hessian H of the dual, which is exact where the
+            features are normal. 0 where a target is held out.
         patients: Patients that may have a weight.
         effective: Effective sample size (sum w)^2 / sum w^2 (Kish 1965).
         entropy: Relative entropy sum w log(n w) to equal weights [nat].
@@ -148,10 +149,12 @@ def survey(features: da.Array) -> Survey:
 
 def fit(
     features: da.Array,
-    values: Sequence[float],
-    errors: Sequence[float] | None = None,
-    fitted: Sequence[bool] | None = None,
+    values: ArrayLike,
+    errors: ArrayLike | None = None,
+    fitted: ArrayLike | None = None,
     seen: Survey | None = None,
+    *,
+    exact_prices: bool = False,
 ) -> Weighting:
     """Weights of least relative entropy to equal ones that meet the targets.
 
@@ -165,6 +168,7 @@ def fit(
         errors: Standard errors s_k of the targets; 0, or None for all, asks for the exact value.
         fitted: Whether a target shapes the weights; else it is only looked at.
         seen: What `survey` returned, if it has been called.
+        exact_prices: Fit again without each target, to say what it costs.
 
     Returns:
         The weights and what they do.
@@ -178,14 +182,10 @@ def fit(
     rows = np.flatnonzero(np.ones(target.shape, bool) if fitted is None else np.asarray(fitted))
     dual = _Dual(features, target, error, seen)
     try:
-        slope, last = dual.solve(rows)
+        slope, last = dual.solve(rows, np.zeros_like(target))
     except _Unbounded:
         raise dual.contradiction(rows) from None
-
-    price = np.zeros_like(target)
-    if rows.size:
-        inverse = _inverse(last.curvature + np.diag(dual.penalty[rows]))
-        price[rows] = slope[rows] ** 2 / (2.0 * np.diag(inverse))
+    price = dual.prices(rows, slope, last, exact_prices)
     final = dual.moments(np.arange(target.size), slope)
     return Weighting(
         centre=target,
@@ -198,7 +198,7 @@ def fit(
         effective=1.0 / final.squares,
         entropy=float(slope @ final.mean) - final.value + np.log(seen.patients),
         largest=final.largest,
-        passes=dual.passes + 1,
+        passes=dual.passes,
     )
 
 
@@ -246,14 +246,17 @@ class _Dual:
             largest=float(1.0 / total),
         )
 
-    def solve(self, rows: NDArray[np.intp]) -> tuple[Numbers, _Moments]:
+    def height(self, slope: Numbers, moments: _Moments) -> float:
+        """The dual function."""
+        return moments.value + 0.5 * float(self.penalty @ slope**2)
+
+    def solve(self, rows: NDArray[np.intp], slope: Numbers) -> tuple[Numbers, _Moments]:
         """Newton's method with a line search, for the targets in these rows alone."""
-        slope = np.zeros_like(self.target)
         penalty = self.penalty[rows]
         lowest = self._lowest(rows)
         now = self.moments(rows, slope)
         for _ in range(MOST_STEPS):
-            height = now.value + 0.5 * penalty @ slope[rows] ** 2
+            height = self.height(slope, now)
             gradient = now.mean + penalty * slope[rows]
             if np.abs(gradient).max(initial=0.0) <= CLOSE:
                 return slope, now
@@ -265,8 +268,9 @@ class _Dual:
                 trial = slope.copy()
                 trial[rows] += length * step
                 new = self.moments(rows, trial)
-                least = new.value + 0.5 * penalty @ trial[rows] ** 2
-                if least <= height + 1e-4 * length * fall + 1e-12 * (1.0 + abs(height)):
+                if self.height(trial, new) <= height + 1e-4 * length * fall + 1e-12 * (
+                    1.0 + abs(height)
+                ):
                     break
                 length /= 2.0
                 if length < SHORTEST_STEP:
@@ -274,19 +278,36 @@ class _Dual:
             slope, now = trial, new
         raise _Unbounded
 
+    def prices(
+        self, rows: NDArray[np.intp], slope: Numbers, last: _Moments, exact: bool
+    ) -> Numbers:
+        """What each target costs when it comes last [nat]."""
+        price = np.zeros_like(slope)
+        inverse = _inverse(last.curvature + np.diag(self.penalty[rows]))
+        for place, row in enumerate(rows):
+            price[row] = slope[row] ** 2 / (2.0 * inverse[place, place])
+            if exact:
+                rest = np.delete(rows, place)
+                start = slope.copy()  # where the quadratic has its minimum without the target
+                start[rows] -= inverse[:, place] * slope[row] / inverse[place, place]
+                start[row] = 0.0
+                without = self.height(*self.solve(rest, start))
+                price[row] = without - self.height(slope, last)
+        return price
+
     def contradiction(self, rows: NDArray[np.intp]) -> Unreachable:
         """A smallest set of exact targets that no weights meet: drop what can be dropped."""
         core = [int(row) for row in rows if self.penalty[row] == 0.0]
         for row in tuple(core):
             rest = np.array([other for other in core if other != row], np.intp)
             try:
-                self.solve(rest)
+                self.solve(rest, np.zeros_like(self.target))
             except _Unbounded:
                 core.remove(row)
         if len(core) < 2:
             return Unreachable(core)
         first = core[0]
-        slope, _ = self.solve(np.array(core[1:], np.intp))
+        slope, _ = self.solve(np.array(core[1:], np.intp), np.zeros_like(self.target))
         mean = self.moments(np.array(core, np.intp), slope).mean[0]
         return Unreachable(core, float(self.target[first] + self.scale[first] * mean))
 

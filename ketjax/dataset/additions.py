@@ -14,7 +14,7 @@ import numpy as np
 import zarr
 
 from ketjax.dataset import journal
-from ketjax.dataset.reading import read_attributes
+from ketjax.dataset.reading import read_attributes, shards
 from ketjax.dataset.schema import COMPRESSORS, WEIGHT
 from ketjax.errors import StoreError
 
@@ -61,7 +61,9 @@ def write_weight(
         for block in blocks:
             values = np.ascontiguousarray(block, np.float64)
             if values.ndim != 1 or values.size != min(shard, patients - start):
-                raise StoreError(f"{path}: weights of shard {len(digests)} have shape {block.shape}")
+                raise StoreError(
+                    f"{path}: weights of shard {len(digests)} have shape {block.shape}"
+                )
             array[start : start + values.size] = values
             digests.append(hashlib.sha256(values.data).hexdigest())
             start += values.size
@@ -87,7 +89,9 @@ def check_weight(path: str | Path, *, overwrite: bool = False) -> None:
     """
     held = read_attributes(path)
     if not held["complete"]:
-        raise StoreError(f"{path}: the run that writes this store has not finished; resume it first")
+        raise StoreError(
+            f"{path}: the run that writes this store has not finished; resume it first"
+        )
     if WEIGHT.name in held["variables"]:
         raise StoreError(f"{path}: holds a simulated variable called {WEIGHT.name}")
     if os.path.lexists(Path(path) / WEIGHT.name) and not overwrite:
@@ -115,6 +119,8 @@ def weight_faults(path: Path) -> list[str]:
     except Exception as error:  # damaged metadata may raise anything
         return [f"{WEIGHT.name}: cannot be read ({error})"]
     faults = []
+    if len(digests) != shards(path) or array.shape != (int(read_attributes(path)["patients"]),):
+        faults.append(f"{WEIGHT.name}: is not of this store's length")
     for index, digest in enumerate(digests):
         try:
             values = np.asarray(array[index * shard : (index + 1) * shard])

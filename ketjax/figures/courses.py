@@ -55,7 +55,9 @@ BAR_WIDTH = 0.022
 """Width of the place of one arm's bar beside a panel, in widths of the panel."""
 
 
-def plot_cascade(dataset: xr.Dataset, figure: Figure | None = None) -> Figure:
+def plot_cascade(
+    dataset: xr.Dataset, figure: Figure | None = None, *, weighted: bool = False
+) -> Figure:
     """Draw the mechanism on one logarithmic time axis, from the drug to the score.
 
     Each arm has its median and the middle 90 % of patients (`draw_bands`). Readouts with regions
@@ -64,6 +66,7 @@ def plot_cascade(dataset: xr.Dataset, figure: Figure | None = None) -> Figure:
     Args:
         dataset: A store; readouts of the cascade that it lacks are left out.
         figure: An empty figure to draw on.
+        weighted: Use the weights of the store.
 
     Returns:
         The figure.
@@ -81,7 +84,7 @@ def plot_cascade(dataset: xr.Dataset, figure: Figure | None = None) -> Figure:
     columns = -(-len(panels) // rows)
     if figure is None:
         figure = Figure(figsize=(5.2 * columns, 2.15 * rows + 0.9), layout="constrained")
-    drawn = bands(dataset, *(panel.variable for panel in panels))
+    drawn = bands(dataset, *(panel.variable for panel in panels), weighted=weighted)
     grid = figure.subplots(rows, columns, sharex=True, squeeze=False)
     places = grid.T.ravel()
     for number, (panel, axes) in enumerate(zip(panels, places, strict=False), start=1):
@@ -95,23 +98,27 @@ def plot_cascade(dataset: xr.Dataset, figure: Figure | None = None) -> Figure:
     label_time(grid)
     regional = any("region" in dataset[panel.variable].dims for panel in panels)
     _draw_legend(figure, dataset, regional)
-    draw_footer(figure, dataset)
+    draw_footer(figure, dataset, weighted=weighted)
     return figure
 
 
-def plot_response(dataset: xr.Dataset, figure: Figure | None = None, *, title: str = "") -> Figure:
+def plot_response(
+    dataset: xr.Dataset, figure: Figure | None = None, *, title: str = "", weighted: bool = False
+) -> Figure:
     """Draw response, remission and mean change of the rated score over time.
 
     Args:
         dataset: A store with ``madrs_rated``, ``baseline_madrs`` and ``status``.
         figure: An empty figure to draw on.
         title: What the figure shows.
+        weighted: Use the weights of the store.
 
     Returns:
         The figure: proportions with 95 % Wilson intervals, the mean change within one standard
         deviation of the patients.
     """
-    summary = summarise(dataset, dataset["time"].to_numpy().tolist()).rename(hour="time")
+    hours = dataset["time"].to_numpy().tolist()
+    summary = summarise(dataset, hours, weighted=weighted).rename(hour="time")
     if figure is None:
         figure = Figure(figsize=(13.5, 4.2), layout="constrained")
     response, remission, change = figure.subplots(1, 3)
@@ -134,7 +141,7 @@ def plot_response(dataset: xr.Dataset, figure: Figure | None = None, *, title: s
     handles = arm_handles(dataset)
     handles += spread_handle(dataset, "95 % interval (left, middle), SD (right)")
     draw_legend(figure, handles, title)
-    draw_footer(figure, dataset)
+    draw_footer(figure, dataset, weighted=weighted)
     return figure
 
 

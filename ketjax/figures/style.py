@@ -183,12 +183,14 @@ def _legend_width(labels: Sequence[str], columns: int) -> float:
     return size * sum(ENTRY_WIDTH + LETTER_WIDTH * part.max() for part in parts)
 
 
-def draw_footer(figure: Figure, dataset: xr.Dataset) -> None:
+def draw_footer(figure: Figure, dataset: xr.Dataset, *, weighted: bool = False) -> None:
     """Say under the figure where its numbers come from, and what they are not."""
     attributes, patients = dataset.attrs, dataset.sizes["patient"]
     origin = [
         str(attributes.get("study", "study without a name")),
-        f"{patients:,} virtual patients per arm" if patients > 1 else "the typical patient",
+        f"{patients:,} {'weighted ' if weighted else ''}virtual patients per arm"
+        if patients > 1
+        else "the typical patient",
         f"seed {attributes.get('seed', 'unknown')}",
         f"ketjax {attributes.get('ketjax_version', 'version unknown')}",
     ]

@@ -38,6 +38,9 @@ ROOMS: dict[str, tuple[str, str]] = {
     "analysis": ("dataset errors", "dask numpy scipy xarray"),
     "figures": ("analysis dataset errors", "matplotlib numpy xarray"),
     "tables": ("", ""),
+    # What weights shall meet, and the weights.
+    "targets": ("analysis arms dataset errors fields manifest units", "pydantic xarray"),
+    "weighting": ("analysis dataset errors targets", "numpy"),
     # The roof.
     "trials": (
         "analysis dataset errors model population regimen simulate study",
@@ -68,9 +71,10 @@ ROOMS: dict[str, tuple[str, str]] = {
         "numpy xarray",
     ),
     "console": ("errors", "rich typer"),
+    "cli_weights": ("console tables targets weighting", "typer"),
     "cli": (
-        "analysis attribution backend console corridor dataset doctor errors evidence figures "
-        "model study tables",
+        "analysis attribution backend cli_weights console corridor dataset doctor errors evidence "
+        "figures model study tables",
         "typer xarray",
     ),
     "__main__": ("cli", ""),
