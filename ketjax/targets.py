@@ -117,7 +117,9 @@ class Target(Section):
 
     @model_validator(mode="after")
     def _check(self, info: ValidationInfo) -> Self:
-        held: Holdings = info.context
+        held = info.context
+        if not isinstance(held, Holdings):
+            raise TypeError("a target is checked against a store: give its holdings as the context")
         problems: list[Problem] = []
         quantity = self._quantity(held, problems)
         if quantity is None:

@@ -152,7 +152,7 @@ def weigh(
             raise refused(path, [_contradiction(targets, error)]) from None
         report = _report(asked, found, seen, dataset.sizes["patient"], dataset.attrs)
         if write:
-            blocks = (found.weights(kept.blocks[0, k].compute()) for k in range(kept.numblocks[1]))
+            blocks = found.by_chunk(kept)
             ds.write_weight(store, blocks, _attributes(report), overwrite=overwrite)
     return report
 

@@ -71,7 +71,7 @@ def summarise(
 
     counted = (status == OK) & rated.notnull()
     change = (rated.astype(np.float64) - entry).where(counted, 0.0)
-    weight = _weight(dataset) if weighted else 1
+    weight = _weight(dataset) if weighted else xr.DataArray(1)
     sums = xr.Dataset(
         {
             "change": (weight * change).sum("patient"),

@@ -8,12 +8,14 @@ patients. Newton's method needs moments of the features alone, summed chunk by c
 few chunks. Another chunking changes multipliers and weights by less than 1e-9 of their size.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import dask
 import dask.array as da
 import numpy as np
+from dask.base import compute
+from dask.delayed import delayed
 from numpy.typing import ArrayLike, NDArray
 
 from ketjax.errors import KetjaxError
@@ -123,6 +125,11 @@ class Weighting:
         exponent = np.where(block[0] > 0, self.slope[used] @ x - self.log_sum, -np.inf)
         return np.exp(exponent)
 
+    def by_chunk(self, features: da.Array) -> Iterator[Numbers]:
+        """Weights of the patients of one chunk after the other."""
+        for block in _blocks(features):
+            yield self.weights(compute(block)[0])
+
 
 def survey(features: da.Array) -> Survey:
     """Look at all features once.
@@ -134,7 +141,7 @@ def survey(features: da.Array) -> Survey:
     Returns:
         Their ranges and unweighted moments.
     """
-    parts = dask.compute(*[dask.delayed(_look)(block) for block in _blocks(features)])
+    parts = compute(*[delayed(_look)(block) for block in _blocks(features)])
     count, gaps, low, high, mean, square = parts[0]
     for n, more, least, most, average, spread in parts[1:]:
         total = max(count + n, 1)
@@ -221,7 +228,7 @@ class _Dual:
     """The dual function over the chunks of the features."""
 
     def __init__(self, features: da.Array, target: Numbers, error: Numbers, seen: Survey) -> None:
-        self.blocks = [dask.delayed(block) for block in _blocks(features)]
+        self.blocks = _blocks(features)
         self.target, self.scale, self.seen = target, seen.deviation, seen
         self.penalty = (error / self.scale) ** 2
         self.passes = 0
@@ -229,9 +236,9 @@ class _Dual:
     def moments(self, rows: NDArray[np.intp], slope: Numbers) -> _Moments:
         """One pass over all patients."""
         self.passes += 1
-        part = dask.delayed(_sums)
+        part = delayed(_sums)
         centre, scale, chosen = self.target[rows], self.scale[rows], slope[rows]
-        sums = dask.compute(*[part(block, rows, centre, scale, chosen) for block in self.blocks])
+        sums = compute(*[part(block, rows, centre, scale, chosen) for block in self.blocks])
         shift = max(total[0] for total in sums)
         total, squares, first, second = (
             sum(np.exp(power * (part[0] - shift)) * part[index] for part in sums)
@@ -330,7 +337,8 @@ def _inverse(hessian: Numbers) -> Numbers:
 
 def _blocks(features: da.Array) -> list:
     """The chunks as delayed arrays, each with all rows, in the order of the patients."""
-    return list(features.rechunk({0: -1}).to_delayed().ravel())
+    whole: Any = features
+    return list(whole.rechunk({0: -1}).to_delayed().ravel())
 
 
 def _look(block: NDArray) -> tuple:

@@ -142,12 +142,13 @@ def scratch(array: da.Array) -> Iterator[da.Array]:
     Yields:
         The copy, in the same chunks; it lies in the folder for temporary files (``TMPDIR``).
     """
+    whole: Any = array
     with tempfile.TemporaryDirectory(prefix="ketjax-") as folder:
         kept = zarr.create_array(
             Path(folder) / "scratch.zarr",
-            shape=array.shape,
+            shape=whole.shape,
             dtype=array.dtype,
-            chunks=array.chunksize,
+            chunks=whole.chunksize,
             compressors=None,
             zarr_format=3,
         )

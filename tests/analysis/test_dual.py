@@ -12,7 +12,9 @@ from ketjax.analysis.weights import Unreachable, fit, survey
 def laid(*rows: np.ndarray, chunk: int = 7_000, eligible: np.ndarray | None = None) -> da.Array:
     """Features as the dual takes them."""
     use = np.ones(rows[0].size) if eligible is None else eligible
-    return da.from_array(np.vstack([use, *rows]), chunks=(-1, chunk))
+    whole = np.vstack([use, *rows])
+    parts = [whole[:, start : start + chunk] for start in range(0, whole.shape[1], chunk)]
+    return da.concatenate([da.from_array(part) for part in parts], axis=1)
 
 
 def normal(number: int = 200_000) -> np.ndarray:
