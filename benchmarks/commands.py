@@ -53,6 +53,26 @@ def ketjax_run(
     surroundings = dict(os.environ)
     if cache is not None:
         surroundings["JAX_COMPILATION_CACHE_DIR"] = str(cache)
+    seconds, peak = alone(command, folder, surroundings)
+    return seconds, peak, _provenance(store)
+
+
+def alone(
+    command: list[str], folder: Path, surroundings: dict[str, str] | None = None
+) -> tuple[float, float]:
+    """A command in a process of its own.
+
+    Args:
+        command: Program and arguments.
+        folder: Where it runs.
+        surroundings: Environment, this process's own if None.
+
+    Returns:
+        Wall time [s] and peak resident memory [GB].
+
+    Raises:
+        NotMeasured: The command failed.
+    """
     memory = folder / "memory"
     launched = [sys.executable, "-S", "-c", LAUNCHER, str(memory), *command]
     with tempfile.TemporaryFile() as messages:
@@ -64,10 +84,11 @@ def ketjax_run(
         if process.returncode:
             messages.seek(0)
             tail = messages.read().decode(errors="replace").strip()[-300:]
-            raise NotMeasured(f"ketjax run ended with {process.returncode}: {tail}")
+            name = " ".join(command[1:4])
+            raise NotMeasured(f"{name} ended with {process.returncode}: {tail}")
     # Linux counts in KiB, macOS in bytes.
     unit = 1.0 if sys.platform == "darwin" else 1024.0
-    return seconds, int(memory.read_text()) * unit / 1e9, _provenance(store)
+    return seconds, int(memory.read_text()) * unit / 1e9
 
 
 def _provenance(store: Path) -> dict[str, Any]:
