@@ -82,7 +82,7 @@ class Target(Section):
         value: what it shall be; of a quantile, the number that `level` of the patients do not
             exceed.
         error: standard error of the target, in the unit of its statistic (of a quantile, of
-            `level`); 0 asks for the exact value.
+            `level`); none, or 0, asks for the exact value.
         arm, readout, region, time: the readout of an arm at a time; of response and remission the
             rated score if no other is named.
         trait: a drawn parameter or a covariate, in place of a readout.
@@ -98,7 +98,7 @@ class Target(Section):
     name: Name
     statistic: Literal["mean", "sd", "quantile", "bin", "response", "remission"]
     value: Any
-    error: Any = 0.0
+    error: Any = None
     arm: str | None = None
     readout: str | None = None
     trait: str | None = None
@@ -134,7 +134,8 @@ class Target(Section):
             for key, given in (("level", self.level), ("low", self.low), ("high", self.high))
             if self._belongs(key, given, problems)
         }
-        self._error = _number(problems, "error", self.error, self._unit)
+        given = self.error is not None
+        self._error = _number(problems, "error", self.error, self._unit) if given else 0.0
         if self._error < 0:
             problems.append(_wrong("error", "an error is negative", self.error, "0 or more"))
         low, high = bounds.get("low", -math.inf), bounds.get("high", math.inf)

@@ -143,7 +143,7 @@ def weigh(
     values, errors = np.array([_feature_goal(target) for target in targets]).T
     with ds.scratch(stacked(dataset, features)) as kept:
         seen = survey(kept)
-        if problems := list(_out_of_reach(targets, values, errors, seen)):
+        if problems := list(_out_of_reach(asked, values, errors, seen)):
             raise refused(path, problems)
         try:
             fitted = [not target.held_out for target in targets]
@@ -165,32 +165,45 @@ def _feature_goal(target: Target) -> tuple[float, float]:
 
 
 def _out_of_reach(
-    targets: Sequence[Target], values: np.ndarray, errors: np.ndarray, seen: Survey
+    asked: Targets, values: np.ndarray, errors: np.ndarray, seen: Survey
 ) -> Iterator[Problem]:
     """Targets that lie outside the patients, whatever their weights."""
     if not seen.patients:
         yield Problem("", "no patient of the store was simulated in all arms")
         return
-    for index, target in enumerate(targets):
+    inside = np.where(
+        errors == 0.0,
+        (seen.low < values) & (values < seen.high),
+        (seen.low <= values) & (values <= seen.high),
+    )
+    far = {
+        target.name
+        for target, reached in zip(asked.targets, inside, strict=True)
+        if not (reached or target.held_out)
+    }
+    for index, target in enumerate(asked.targets):
         place = f"targets[{index}]"
         if seen.gaps[index]:
             message = f"{seen.gaps[index]} patients have no finite number"
             yield Problem(place, message, target.name, hint="choose another readout or measure")
             continue
-        if target.held_out:
+        mean = asked.mean_of(target) if target.statistic == "sd" else None
+        # About a mean that is out of reach any spread is wrong.
+        if target.name not in far or (mean is not None and mean.name in far):
             continue
-        low, high, value = seen.low[index], seen.high[index], values[index]
-        inside = low < value < high if errors[index] == 0.0 else low <= value <= high
-        if inside:
-            continue
-        key = "level" if target.statistic == "quantile" else "value"
-        ends = np.sqrt([low, high]) if target.statistic == "sd" else np.array([low, high])
-        scale, unit = (100.0, "%") if target.share else (1.0, target.unit)
-        given = f"{scale * target.amount:.6g} {unit}"
+        ends = np.array([seen.low[index], seen.high[index]])
+        ends = np.sqrt(ends) if mean else ends
         message = f"no weights of these patients reach target {target.name}"
-        allowed = f"between {scale * ends[0]:.6g} and {scale * ends[1]:.6g} {unit}"
+        allowed = f"between {_shown(target, ends[0])} and {_shown(target, ends[1])}"
         hint = "simulate a wider population, or hold this target out"
+        key = "level" if target.statistic == "quantile" else "value"
+        given = _shown(target, target.amount)
         yield Problem(f"{place}.{key}", message, given, allowed, hint, "infeasible")
+
+
+def _shown(target: Target, value: float) -> str:
+    """A value of a target's statistic with its unit."""
+    return f"{100.0 * value:.6g} %" if target.share else f"{value:.6g} {target.unit}"
 
 
 def _contradiction(targets: Sequence[Target], error: Unreachable) -> Problem:
@@ -198,12 +211,12 @@ def _contradiction(targets: Sequence[Target], error: Unreachable) -> Problem:
     names = [targets[place].name for place in error.places]
     first = targets[error.places[0]]
     without = math.sqrt(error.without) if first.statistic == "sd" else error.without
-    scale, unit = (100.0, "%") if first.share else (1.0, first.unit)
+    others = "the other is" if len(names) == 2 else "the others are"
     return Problem(
         f"targets[{error.places[0]}]",
         f"contradicts {' and '.join(names[1:])}: no weights of these patients meet them together",
-        f"{first.name} {scale * first.amount:.6g} {unit}",
-        f"it is {scale * without:.6g} {unit} when the other is met" if len(names) > 1 else "",
+        f"{first.name} {_shown(first, first.amount)}",
+        f"it is {_shown(first, without)} when {others} met" if len(names) > 1 else "",
         "give one of them an error, or hold one out",
         "infeasible",
     )

@@ -331,8 +331,10 @@ def chunk_length(shard: int) -> int:
 
 def _open_arrays(path: Path, mode: Literal["r", "r+"]) -> dict[str, zarr.Array]:
     with zarr.config.set({"array.write_empty_chunks": True}):  # all NaN is a result as well
-        arrays = dict(zarr.open_group(path, mode=mode, zarr_format=3).arrays())
-    return {name: arrays[name] for name in read_attributes(path)["variables"]}
+        return {
+            name: zarr.open_array(path, path=name, mode=mode, zarr_format=3)
+            for name in read_attributes(path)["variables"]
+        }
 
 
 def _fit(
