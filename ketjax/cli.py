@@ -101,6 +101,9 @@ def summarise(
     weighted: Annotated[
         bool, typer.Option("--weighted", help="Use the weights that `ketjax weights` wrote.")
     ] = False,
+    figures: Annotated[
+        bool, typer.Option("--figures", help="Draw the figures beside the store again.")
+    ] = False,
 ) -> None:
     """Response, remission and change of MADRS, by arm and time."""
     with mistakes():
@@ -108,8 +111,8 @@ def summarise(
 
         dataset = open_store(store)
         _print_summary(store, dataset, json_, missing, weighted)
-        if weighted:
-            drawn = _draw(store, dataset, weighted=True)
+        if figures:
+            drawn = _draw(store, dataset, weighted=weighted)
             say(f"Figures {', '.join(str(figure) for figure in drawn)}")
 
 

@@ -266,6 +266,13 @@ low = 1
         ('statistic = "sd"', 'statistic = "mean"', "targets[1].value: contradicts target change"),
         ('trait = "rec', 'traits = "rec', "targets[4].traits: unknown key"),
         ('"madrs_rated"', '"glutamate"', "targets[0].region: this is missing"),
+        (
+            'readout = "plasma_ketamine"\ntime = "2 h"\nstatistic = "bin"\nlow = "45 ng/mL"\n'
+            'high = "60 ng/mL"\n',
+            'readout = "plasma_ketamine"\ntime = "2 h"\nstatistic = "mean"\n'
+            'measure = "percent_change"\n',
+            "patients have no finite number",
+        ),
         ('"-17 points"', '"-57 points"', "no weights of these patients reach target change"),
         ('"7.5 points"', '"0.1 points"', "no weights of these patients meet them together"),
     ],
@@ -298,6 +305,12 @@ def test_which_store(tmp_path: Path, write: Writer) -> None:
     assert store_of(named) == Path("out/s01_single_infusion.zarr")
     with pytest.raises(StudyError, match="which store"):
         store_of(write(TARGETS, ('store = "whole.zarr"', "")))
+
+
+def test_the_example_is_right(original: Path) -> None:
+    example = Path(__file__).parents[1] / "studies" / "s01_targets.toml"
+    report = weigh(example, original, write=False)
+    assert [row.price is None for row in report.rows] == [False] * 4 + [True]
 
 
 def test_weighted_summary_is_that_of_numpy(weighted: Path) -> None:
@@ -367,7 +380,7 @@ def test_the_command(tmp_path: Path) -> None:
     again = call("weights", manifest)
     assert again.exit_code == 4 and "--overwrite" in again.stderr
     assert call("weights", manifest, "--overwrite").exit_code == 0
-    summary = call("summarise", path, "--weighted")
+    summary = call("summarise", path, "--weighted", "--figures")
     assert "effective" in summary.stdout and "whole_response_weighted.png" in summary.stderr
     assert (tmp_path / "whole_response_weighted.png").is_file()
     manifest.write_text(easy.replace("-17", "-57"))

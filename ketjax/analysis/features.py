@@ -59,7 +59,7 @@ class Quantity:
         scored = self.variable in SCORES
         start = dataset["baseline_madrs"] if scored else array.isel(time=0, drop=True)
         start = start.astype(np.float64)
-        return now - start if self.measure == "change" else now / start - 1.0
+        return now - start if self.measure == "change" else now / start.where(start != 0.0) - 1.0
 
 
 @dataclass(frozen=True)
