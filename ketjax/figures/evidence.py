@@ -20,6 +20,7 @@ EDGE = 0.75
 """How far outside of the interval, in its widths, a number is still drawn where it is."""
 
 COLUMNS = 3
+NAMES = 16  # that fit side by side in a panel
 
 
 def plot_evidence(records: Sequence[Mapping[str, str]], figure: Figure | None = None) -> Figure:
@@ -41,15 +42,18 @@ def plot_evidence(records: Sequence[Mapping[str, str]], figure: Figure | None = 
         own = [record for record in records if record["stage"] == stage]
         passed = sum(record["verdict"] == "pass" for record in own)
         axes.axhspan(0, 1, color="0.92", linewidth=0)
+        named = -math.inf  # place of the last name: two side by side go to either side
         for place, record in enumerate(own):
             colour, marker = KIND_STYLES[record["kind"]]
             height = _position(record)
             axes.plot(place, height, marker, color=colour, markersize=4.5)
             if record["verdict"] != "pass":
+                above = (height < 0.5) != (place - named < len(own) / NAMES)
+                named = place
                 axes.annotate(
                     record["id"],
                     (place, height),
-                    (0, 5 if height < 0.5 else -11),
+                    (0, 5 if above else -11),
                     textcoords="offset points",
                     ha="center",
                     fontsize=TEXT_SIZE - 2,
