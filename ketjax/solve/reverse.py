@@ -1,0 +1,241 @@
+"""What a march does in one window, forward and backward: functions of arrays alone.
+
+Of a step's derivatives only what moves is computed: the leaves that are asked for, and the states
+and constants that depend on them, found from the structure of the right-hand side.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ketjax.solve.lanes import Packed
+from ketjax.solve.march import System
+from ketjax.solve.structure import dependencies, trace
+
+Tree = Any
+
+WINDOW = 32  # most steps in one call
+
+
+class Reverse:
+    """One window of a march and its derivatives.
+
+    Attributes:
+        system: the system.
+        moving: places, among the leaves of the parameters, of those that are differentiated.
+        states: places, among the kept states, of those that depend on them.
+        constants: places, among the constants, of those that depend on them.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        moving: Sequence[int],
+        starting: set[int],
+        y: tuple,
+        parameters: Tree,
+        forcing: Tree,
+        impulses: Tree,
+    ) -> None:
+        """Find what moves.
+
+        Args:
+            system: the system.
+            moving: places of the leaves whose derivatives are wanted.
+            starting: places, among the kept states, of those whose start moves.
+            y: example states that are kept, arrays (patient,) of one dtype, as are the rest.
+            parameters: example parameters.
+            forcing: example inputs.
+            impulses: example impulses.
+        """
+        self.system, self.moving = system, tuple(moving)
+        self._find_moving(starting, y, parameters, forcing, impulses)
+
+    def _find_moving(
+        self, starting: set[int], y: tuple, parameters: Tree, forcing: Tree, impulses: Tree
+    ) -> None:
+        """The constants and the states that depend on the moving leaves or a moving start."""
+        system = self.system
+        row = jax.tree.map(lambda leaf: jnp.asarray(leaf)[0], forcing)
+        constants, rest = system._programs(y, parameters, row)
+        size, leaves = len(y), len(jax.tree.leaves(parameters))
+        marks = frozenset(1 + size + place for place in self.moving)
+        found = dependencies(constants, [False] * len(constants.inputs))
+        self.constants = tuple(k for k, reads in enumerate(found) if reads & marks)
+        offset = len(rest.inputs) - len(found)
+        marks |= {offset + k for k in self.constants}
+        flows = dependencies(rest, [False] * len(rest.inputs))
+
+        def jump(y: tuple, parameters: Tree) -> tuple:
+            return system._jumped(y, parameters, impulses, jnp.int32(0))
+
+        kicks = [
+            frozenset(1 + place for place in reads)
+            for reads in dependencies(trace(jump, y, parameters), [False] * (size + leaves))
+        ]
+        states = set(starting)
+        while True:
+            reached = marks | {1 + k for k in states}
+            more = {k for k in range(size) if (flows[k] | kicks[k]) & reached} | states
+            if more == states:
+                break
+            states = more
+        self.states = tuple(sorted(states))
+
+    def _parameters(self, moving: Any, packed: Packed) -> Tree:
+        """The parameters of their moving leaves and of the others."""
+        leaves, tree = jax.tree.flatten(packed.unpack())
+        for k, place_of in enumerate(self.moving):
+            leaves[place_of] = moving[k]
+        return jax.tree.unflatten(tree, leaves)
+
+    def pack_constants(self, moving: Any, packed: Packed, forcing: Tree) -> tuple:
+        """Constants of the right-hand side, (constant, patient) and (constant,)."""
+        return self._computed(moving, packed, forcing)[1]
+
+    def _computed(self, moving: Any, packed: Packed, forcing: Tree) -> tuple[list, tuple]:
+        """The constants in a list, and packed."""
+        parameters = self._parameters(moving, packed)
+        # Constants do not depend on states; any of the right shape will do.
+        y = tuple(jnp.zeros_like(moving[0]) for _ in self.system.kept)
+        constants = list(self.system._constants(y, parameters, forcing))
+        vectors = [value for value in constants if value.ndim]
+        scalars = [value for value in constants if not value.ndim]
+        shape = moving.shape[1:]
+        return constants, tuple(
+            jnp.stack(values) if values else jnp.zeros((0, *form), moving.dtype)
+            for values, form in ((vectors, shape), (scalars, ()))
+        )
+
+    def _known(self, y: tuple, parameters: Tree, constants: tuple, forcing: Tree) -> list:
+        """The constants in their order."""
+        return list(self.system._unpack_constants(constants, y, parameters, forcing))
+
+    def run(
+        self,
+        y: Any,
+        error: Any,
+        plan: tuple,
+        moving: Any,
+        packed: Packed,
+        constants: tuple,
+        forcing: Tree,
+        impulses: Tree,
+    ) -> tuple[Any, Any, Any]:
+        """States after a window, largest errors, and the states before each of its steps."""
+        rows, count = plan
+        parameters = self._parameters(moving, packed)
+        known = self._known(tuple(y), parameters, constants, forcing)
+
+        def body(k: Any, carry: tuple) -> tuple:
+            y, error, path = carry
+            path = jax.lax.dynamic_update_index_in_dim(path, y, k, 0)
+            row = tuple(part[k] for part in rows)
+            new, local = self.system._one_step(
+                tuple(y), row, parameters, tuple(known), forcing, impulses
+            )
+            return jnp.stack(new), jnp.maximum(error, local), path
+
+        path = jnp.zeros((WINDOW, *y.shape), y.dtype)
+        return jax.lax.fori_loop(0, count, body, (y, error, path))
+
+    def pull_run(
+        self,
+        from_y: Any,
+        total: Any,
+        from_constants: Any,
+        plan: tuple,
+        path: Any,
+        moving: Any,
+        packed: Packed,
+        constants: tuple,
+        forcing: Tree,
+        impulses: Tree,
+    ) -> tuple[Any, Any, Any]:
+        """Derivatives at the start of a window from those at its end."""
+        rows, count = plan
+        known = self._known(tuple(path[0]), self._parameters(moving, packed), constants, forcing)
+
+        def after(y: Any, row: tuple, states: list, moving: Any, own: list) -> tuple:
+            whole, all_known = list(y), list(known)
+            for k, value in zip(self.states, states, strict=True):
+                whole[k] = value
+            for k, value in zip(self.constants, own, strict=True):
+                all_known[k] = value
+            parameters = self._parameters(moving, packed)
+            new, _ = self.system._one_step(
+                tuple(whole), row, parameters, tuple(all_known), forcing, impulses
+            )
+            return tuple(new[k] for k in self.states)
+
+        def body(k: Any, carry: tuple) -> tuple:
+            from_y, total, from_constants = carry
+            k = count - 1 - k
+            row = tuple(part[k] for part in rows)
+            y = path[k]
+            moves = (
+                [y[k] for k in self.states],
+                list(moving),
+                [known[k] for k in self.constants],
+            )
+            _, pull = jax.vjp(partial(after, y, row), *moves)
+            states, leaves, own = jax.vmap(pull)(tuple(jnp.moveaxis(from_y, 1, 0)))
+            if own:
+                from_constants = from_constants + jnp.stack(_wide(own, total), axis=1)
+            return jnp.stack(states, axis=1), total + jnp.stack(leaves, axis=1), from_constants
+
+        return jax.lax.fori_loop(0, count, body, (from_y, total, from_constants))
+
+    def see(self, states: Any, moving: Any, packed: Packed) -> tuple[Any]:
+        """Readouts (column, output, patient) of some outputs."""
+        parameters = self._parameters(moving, packed)
+        y = tuple(jnp.moveaxis(states, 1, 0))
+        zero = jnp.zeros_like(y[0])
+        return (self.system._seen(zero[:, :1], y, parameters, zero, jnp.inf),)
+
+    def pull_see(
+        self, cotangents: Any, total: Any, states: Any, moving: Any, packed: Packed
+    ) -> tuple[Any, Any]:
+        """Derivatives at some outputs with respect to the states there, and to the leaves."""
+
+        def seen(own: Any, moving: Any) -> Any:
+            y = states.at[:, np.array(self.states, int)].set(own)
+            return jnp.moveaxis(self.see(y, moving, packed)[0], 0, 1)
+
+        _, pull = jax.vjp(seen, states[:, np.array(self.states, int)], moving)
+        from_y, more = jax.vmap(pull)(cotangents)
+        return from_y, total + more
+
+    def pull_constants(
+        self,
+        total: Any,
+        from_constants: Any,
+        y: Any,
+        moving: Any,
+        packed: Packed,
+        forcing: Tree,
+    ) -> tuple[Any]:
+        """Derivatives with respect to the leaves from those with respect to the constants."""
+        del y
+
+        def computed(moving: Any) -> list:
+            constants, _ = self._computed(moving, packed, forcing)
+            return _wide([constants[k] for k in self.constants], moving)
+
+        _, pull = jax.vjp(computed, moving)
+        (more,) = jax.vmap(pull)(list(jnp.moveaxis(from_constants, 1, 0)))
+        return (total + more,)
+
+
+def _wide(values: Sequence[Any], like: Any) -> list:
+    """Arrays with a patient axis as that of `like`."""
+    return [
+        jnp.broadcast_to(value, (*jnp.shape(value)[:-1], like.shape[-1]))
+        if jnp.ndim(value)
+        else jnp.broadcast_to(value, like.shape[-1:])
+        for value in values
+    ]
