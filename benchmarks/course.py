@@ -76,7 +76,7 @@ class Course:
         population = draw(self.recipe, np.arange(count))
         with jax.enable_x64(True):
             parameters = simulation._parameters(ARM, population)
-            start = simulation._start(parameters[0])
+            start = simulation.cascade.start(parameters[0])
         if any(np.any(leaf) for leaf in jax.tree.leaves(simulation._impulses)):
             raise ValueError("the course has impulse doses, which the peers do not give")
         cast = functools.partial(np.asarray, dtype=dtype)
@@ -105,7 +105,7 @@ class Course:
         @jax.jit
         def observe(y: tuple, parameters: Any) -> tuple:
             full = system._reduction.expand(y, jax.numpy.zeros_like(y[0]))
-            return self.simulation._observe(jax.numpy.zeros(()), full, parameters)
+            return self.simulation.cascade.observe(jax.numpy.zeros(()), full, parameters)
 
         with jax.enable_x64(True):
             rows = [np.stack(observe(tuple(row), sample.parameters)) for row in states]

@@ -291,7 +291,7 @@ def problem(simulation: Simulation, patients: int, dtype: str) -> tuple[Any, Any
     """Start, parameters, forcing and impulses; some drawn patients again and again."""
     drawn = min(patients, DRAWN)
     parameters = simulation._parameters(ARM, draw(simulation.recipe, np.arange(drawn)))
-    start = simulation._start(parameters[0])
+    start = simulation.cascade.start(parameters[0])
     impulses = simulation._impulses
     rows = (simulation._forcing[ARM], impulses[ARM] if impulses else None)
 

@@ -45,12 +45,14 @@ def measure(quick: bool, repetitions: int) -> Iterator[Figure]:
                 path: leaf(p, path) * jnp.exp(factors[index]) for index, path in enumerate(paths)
             }
             changed = replace(p, scaled)
-            y0 = tuple(jnp.asarray(value, zero.dtype) for value in simulation._start(changed))
+            y0 = tuple(
+                jnp.asarray(value, zero.dtype) for value in simulation.cascade.start(changed)
+            )
             result = system.march(mesh, y0, (changed, design), forcing)
             return result.readouts[column][-1].mean()
 
         def untraced() -> Any:
-            y0 = simulation._cast(simulation._start(p))
+            y0 = simulation._cast(simulation.cascade.start(p))
             return system.march(mesh, y0, (p, design), forcing).readouts[column][-1].mean()
 
         def forward() -> Any:

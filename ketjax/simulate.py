@@ -11,26 +11,23 @@ Blocks have a fixed size and the last is padded, so a patient's numbers depend o
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from ketjax import schedule
-from ketjax.model import cascade, readouts
-from ketjax.model.covariates import individual
-from ketjax.model.parameters import Parameters, TrialDesign, leaf, replace, rows
+from ketjax.individuals import Cascade, literals, own_parameters, timeline
+from ketjax.model import readouts
+from ketjax.model.parameters import Parameters, TrialDesign, replace
 from ketjax.model.states import rows as state_rows
 from ketjax.observation import RATED, Noise, needed, observe
 from ketjax.population.population import PILOT_SEED, Population, Recipe, draw, take
-from ketjax.regimen import RESOLUTION, Regimen, merge_times
-from ketjax.schedule import Amounts, Forcing, doses, edges_of, forcing_of, impulses_of, inputs_of
+from ketjax.regimen import Regimen
+from ketjax.schedule import Forcing, forcing_of, impulses_of
 from ketjax.solve import RODAS4, RODAS5P, Method, System
 from ketjax.solve.devices import block_of
 from ketjax.solve.integrate import BLOCK
-from ketjax.solve.keeping import source_of
 from ketjax.solve.solution import Result
 from ketjax.solve.sweep import sweep
 
@@ -38,8 +35,6 @@ PILOT = 768  # patients of the pilot, shared by all arms
 SERVE = 0.98  # share of pilot patients that each step of the mesh serves
 LIMIT = 2.0  # local error over tolerance above which a patient marches again on finer steps
 ACCEPT = 10.0  # what is then accepted; halved steps bring nearly everybody below a fifth of it
-TOGETHER = 4096  # patients whose own parameters are computed at once
-SOURCE = source_of(Path(__file__), Path(schedule.__file__), Path(cascade.__file__).parent)
 READOUT_NAMES = (*readouts.READOUTS, RATED)  # without the observations that a study must name
 
 
@@ -73,6 +68,7 @@ class Simulation:
     """Arms, times and tolerances with the compiled program and the mesh that serve them all.
 
     Attributes:
+        cascade: The equations.
         mesh: The steps that every patient takes.
         system: The structure and the compiled programs.
     """
@@ -112,17 +108,11 @@ class Simulation:
         self._block = (block or _block_size()) * jax.device_count()
         self._computed = needed(self.names)
         self._typical = recipe.typical_patient()
-        self._grid = merge_times([0.0], self.times, [] if self.times[-1] > 0 else [1.0])
-        horizon = self._grid[-1]
         settings = {name: replace(self._typical, t.values) for name, t in self.treatments.items()}
-        edges = merge_times(
-            *(edges_of(t.regimen, settings[name]) for name, t in self.treatments.items()), [0.0]
+        self._grid, self._edges = timeline(
+            self.times, [(t.regimen, settings[name]) for name, t in self.treatments.items()]
         )
-        # An edge that differs from an output by rounding only is that output.
-        gaps = np.abs(edges[:, None] - self._grid)
-        nearest = self._grid[gaps.argmin(axis=1)]
-        edges = np.unique(np.where(gaps.min(axis=1) <= RESOLUTION, nearest, edges))
-        self._edges = edges[(edges > 0) & (edges < horizon)]
+        horizon = self._grid[-1]
         bounds = np.concatenate([[0.0], self._edges, [horizon]])
         with jax.enable_x64(True):
             self._forcing = {
@@ -143,19 +133,19 @@ class Simulation:
         count = 1 if self.recipe.typical else max(1, min(PILOT, self._block) // arms)
         recipe = dataclasses.replace(self.recipe, seed=PILOT_SEED, design="random")
         lanes = self._lanes(draw(recipe, np.arange(count)))
-        self._literal = _literals(lanes.parameters[0])
+        self.cascade = Cascade(literals(lanes.parameters[0]), self._computed)
         self.system = System(
-            self._rhs,
+            self.cascade.rhs,
             lanes.y0,
             lanes.parameters,
             forcing=lanes.forcing,
-            jump=None if lanes.impulses is None else self._jump,
+            jump=None if lanes.impulses is None else self.cascade.jump,
             impulses=lanes.impulses,
-            observe=self._observe,
+            observe=self.cascade.observe,
             method=method,
             rtol=rtol,
             atol=[rtol * row.scale for row in state_rows()],
-            identity=repr((SOURCE, self._states, self._literal, self._computed)),
+            identity=self.cascade.identity,
         )
         self.mesh = self.system.make_mesh(
             lanes.y0,
@@ -237,7 +227,7 @@ class Simulation:
         each = [self._parameters(arm, population) for arm in arms]
         parameters = jax.tree.map(lambda *leaves: _joined(leaves, count), *each)
         arm = np.repeat(np.arange(len(arms)), count)
-        y0 = tuple(np.broadcast_to(value, arm.shape) for value in self._start(parameters[0]))
+        y0 = tuple(np.broadcast_to(value, arm.shape) for value in Cascade.start(parameters[0]))
         impulses = self._impulses
         return _Lanes(
             arm,
@@ -250,33 +240,10 @@ class Simulation:
     def _parameters(self, arm: str, population: Population) -> tuple[Parameters, TrialDesign]:
         """The patients' own parameters in one arm, and the arm's trial design."""
         treatment = self.treatments[arm]
-        p = _individuals(replace(population.parameters, treatment.values), population.patient.size)
+        p = own_parameters(
+            replace(population.parameters, treatment.values), population.patient.size
+        )
         return p, getattr(p.designs, treatment.expectancy)
-
-    def _start(self, p: Parameters) -> tuple:
-        """Resting state as a tuple of arrays (patient,) or scalars."""
-        leaves, self._states = jax.tree.flatten(cascade.resting_state(p))
-        return tuple(leaves)
-
-    def _rhs(self, time: jax.Array, y: tuple, arguments: tuple) -> tuple:
-        """The cascade as the solver sees it."""
-        (p, design), forcing = arguments
-        p = replace(p, self._literal)
-        state = jax.tree.unflatten(self._states, y)
-        return tuple(jax.tree.leaves(cascade.rhs(time, state, p, inputs_of(forcing, p, design))))
-
-    def _jump(self, y: tuple, parameters: tuple, amounts: Amounts) -> tuple:
-        """Impulse doses."""
-        p = replace(parameters[0], self._literal)
-        state = jax.tree.unflatten(self._states, y)
-        given = doses(amounts, p.demography.weight)
-        return tuple(jax.tree.leaves(cascade.absorb(state, p, *given)))
-
-    def _observe(self, time: jax.Array, y: tuple, parameters: tuple) -> tuple:
-        """Readouts."""
-        del time
-        p = replace(parameters[0], self._literal)
-        return readouts.observe(jax.tree.unflatten(self._states, y), p, self._computed)
 
     def _cast(self, tree: tuple) -> tuple:
         """The same tree in the dtype of the march."""
@@ -307,37 +274,6 @@ def _block_size() -> int:
     if jax.default_backend() == "cpu":
         return BLOCK
     return block_of(jax.devices()[0])
-
-
-def _literals(p: Parameters) -> dict[str, float]:
-    """Parameters that are exactly 0 or 1 for every patient of every arm.
-
-    As Python numbers in the equations they let the solver see which mechanisms are off.
-    """
-    values = {row.path: leaf(p, row.path) for row in rows()}
-    return {
-        path: float(value)
-        for path, value in values.items()
-        if np.ndim(value) == 0 and float(value) in (0.0, 1.0)
-    }
-
-
-def _individuals(p: Parameters, patients: int) -> Parameters:
-    """`individual`, a fixed number of patients at a time: no size of population compiles anew."""
-
-    def some(start: int) -> list[np.ndarray]:
-        part = [
-            np.resize(values[start : start + TOGETHER], TOGETHER) if np.ndim(values) else values
-            for values in leaves
-        ]
-        return [np.asarray(value) for value in jax.tree.leaves(individual(tree.unflatten(part)))]
-
-    leaves, tree = jax.tree.flatten(p)
-    parts = [some(start) for start in range(0, patients, TOGETHER)]
-    return tree.unflatten(
-        np.concatenate(values)[:patients] if values[0].ndim else values[0]
-        for values in zip(*parts, strict=True)
-    )
 
 
 def _joined(leaves: tuple, patients: int) -> np.ndarray:

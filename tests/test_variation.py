@@ -98,7 +98,7 @@ def test_patients_march_with_the_levels_that_they_drew(monkeypatch) -> None:
     arms = {"drawn": Treatment(regimen), "open": Treatment(regimen, values={"gates.ampa": 1.0})}
     arms |= {f"{u}": Treatment(regimen, values={"gates.ampa": u}) for u in levels}
     march = Simulation(recipe, arms, (0.0, 24.0), names=("madrs",), dtype="float64")
-    assert "gates.ampa" not in march._literal and "gates.trkb" in march._literal
+    assert "gates.ampa" not in march.cascade.literal and "gates.trkb" in march.cascade.literal
     score = march.solve(patients).readouts["madrs"][:, -1]
     for i in range(2):
         assert score[0, i] == score[2 + i, i]

@@ -26,7 +26,11 @@ ROOMS: dict[str, tuple[str, str]] = {
     "observation": ("model population", "numpy scipy"),
     "agents": ("model regimen", "numpy"),
     "schedule": ("agents model regimen", "numpy"),
-    "simulate": ("model observation population regimen schedule solve", "jax numpy"),
+    "individuals": ("model regimen schedule solve", "jax numpy"),
+    "simulate": (
+        "individuals model observation population regimen schedule solve",
+        "jax numpy",
+    ),
     # What is asked.
     "fields": ("errors regimen units", "numpy pydantic"),
     "manifest": ("errors", "pydantic"),

@@ -109,11 +109,11 @@ def test_untreated_patients_stay_at_rest(double: Simulation) -> None:
     many = draw(reference.RECIPE, np.arange(1000))
     p, design = double._parameters("saline", many)
     p = dataclasses.replace(p)
-    rest = double._start(p)
+    rest = double.cascade.start(p)
     still = jax.tree.map(lambda leaf: np.zeros(()), double._forcing["saline"])
     design = dataclasses.replace(design, fast=0.0, session=0.0, course=0.0, antidepressant=0.0)
     y = tuple(np.broadcast_to(np.asarray(value, float), (1000,)) for value in rest)
-    rates = double._rhs(jnp.zeros(()), y, ((p, design), still))
+    rates = double.cascade.rhs(jnp.zeros(()), y, ((p, design), still))
     assert max(float(np.max(np.abs(rate))) for rate in rates) < 1e-10
 
 
