@@ -58,8 +58,8 @@ ROOMS: dict[str, tuple[str, str]] = {
         "jax numpy",
     ),
     "fit": (
-        "analysis arms errors fields manifest model population preparation schedule study "
-        "trials units variation vocabulary",
+        "analysis arms errors fields individuals manifest model population preparation schedule "
+        "simulate solve study trials units variation vocabulary",
         "jax numpy pydantic",
     ),
     "evidence": (
