@@ -89,6 +89,13 @@ def _some(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def _read_points(value: Any) -> float:
+    """A number of points that is not negative."""
+    points = parse(value, "points")
+    refuse(check_range("", points, 0.0, math.inf, "points", given=value))
+    return points
+
+
 class Optimise(Section):
     """`[optimise]`: how the free numbers are moved. All defaults are choices, none is measured.
 
@@ -103,6 +110,8 @@ class Optimise(Section):
         patience: iterations without that fall after which a search ends.
         gradient_tolerance: largest slope of the objective at which a search ends, for each number
             without bounds.
+        width: extra smoothing of yes-or-no outcomes at the beginning [points]; it shrinks in the
+            first method, and the last ends without it.
     """
 
     methods: Annotated[
@@ -118,6 +127,7 @@ class Optimise(Section):
     tolerance: Annotated[float, Field(ge=0, lt=1)] = 1e-4
     patience: Annotated[Integer, Field(ge=1)] = 20
     gradient_tolerance: Annotated[float, Field(ge=0)] = 1e-3
+    width: Annotated[float, BeforeValidator(_read_points)] = 2.0
 
 
 class Fit(Section):
