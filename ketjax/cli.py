@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ketjax.backend import prepared
+from ketjax.cli_fit import fit
 from ketjax.cli_weights import weights
 from ketjax.console import mistakes, progress, say, stop
 from ketjax.errors import EnvironmentFault, TooManyFailures
@@ -27,6 +28,7 @@ app = typer.Typer(
     help="How ketamine works, over a population of virtual patients. Not for clinical use.\n\n"
     "Begin with: ketjax run studies/s01_single_infusion.toml",
 )
+app.command()(fit)
 app.command()(weights)
 Store = Annotated[Path, typer.Argument(help="A ketjax store (a folder that ends in .zarr).")]
 

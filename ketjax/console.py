@@ -14,6 +14,7 @@ import typer
 from ketjax.errors import EnvironmentFault, KetjaxError
 
 INTERRUPTED = 130
+BETWEEN_LINES = 30.0  # seconds between two lines of progress where there is no terminal
 
 
 @contextmanager
@@ -78,6 +79,29 @@ def progress(title: str, total: int) -> Iterator[Any]:
                 f"{(done - first) / (now - start):,.0f} patients/s" if done > first else "running"
             )
             bar.update(task, completed=done, rate=rate)
+
+        yield tell
+
+
+@contextmanager
+def search_progress(title: str) -> Iterator[Any]:
+    """Progress of a search on stderr: a bar with a text; without a terminal a line now and then."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(20), TextColumn("{task.fields[text]}"))
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=None, text="compiling")
+        last = float("-inf")
+
+        def tell(done: int, total: int, text: str) -> None:
+            nonlocal last
+            bar.update(task, completed=done, total=total, text=text)
+            now = time.perf_counter()
+            if not console.is_terminal and (now - last >= BETWEEN_LINES or done == total):
+                say(f"{title}: {text}")
+                last = now
 
         yield tell
 

@@ -59,8 +59,8 @@ ROOMS: dict[str, tuple[str, str]] = {
     ),
     "fit": (
         "analysis arms errors fields individuals manifest model population preparation schedule "
-        "simulate solve study trials units variation vocabulary",
-        "jax numpy pydantic",
+        "simulate solve study tables trials units variation vocabulary",
+        "jax numpy optax pydantic scipy xarray",
     ),
     "evidence": (
         "analysis errors model observation population preparation simulate study",
@@ -75,10 +75,11 @@ ROOMS: dict[str, tuple[str, str]] = {
         "numpy xarray",
     ),
     "console": ("errors", "rich typer"),
+    "cli_fit": ("console fit", "typer"),
     "cli_weights": ("console tables targets weighting", "typer"),
     "cli": (
-        "analysis attribution backend cli_weights console corridor dataset doctor errors evidence "
-        "figures model study tables",
+        "analysis attribution backend cli_fit cli_weights console corridor dataset doctor errors "
+        "evidence figures model study tables",
         "typer xarray",
     ),
     "__main__": ("cli", ""),
