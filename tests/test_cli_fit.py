@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from ketjax import cli_fit, console
 from ketjax.cli import app
+from ketjax.errors import StoreError
 from ketjax.fit import Fit, run
 from ketjax.fit.report import at_bound
 from ketjax.fit.starts import draw_starts
@@ -269,8 +270,30 @@ def test_options_are_checked_like_the_file(manifest: Path, options, said: str) -
     assert not Path("out").exists()
 
 
+def test_two_fits_do_not_share_a_folder(manifest: Path) -> None:
+    call(manifest)
+    fit = Fit.read(manifest)
+    with run._held(Path("out/small.fit")), pytest.raises(StoreError, match="another fit"):
+        run.run(fit, Path("out/small.fit"), resume=True)
+    run.run(fit, Path("out/small.fit"), resume=True)
+
+
+def test_progress_without_and_with_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with console.search_progress("small") as tell:
+        for done in range(1, 100):
+            tell(done, 99, f"iteration {done}")
+    printed = capsys.readouterr()
+    assert printed.err == "small: iteration 1\nsmall: iteration 99\n" and not printed.out
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with console.search_progress("small") as tell:
+        tell(1, 2, "iteration 1")
+    assert "iteration 1" in capsys.readouterr().err
+
+
 def test_nowhere_finite_ends_with_3(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Nowhere(Linear):
+    class Nowhere(Linear):  # noqa: D101
         def value_and_gradient(self, theta, width=0.0):
             return np.nan, np.full(3, np.nan)
 

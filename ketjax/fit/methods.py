@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ketjax.fit.line_search import line_search
+from ketjax.fit.line_search import NOISE, line_search
 
 SHORTENINGS = 12  # of one step, before it is given up
 LONGEST = 2.0  # step of any number without bounds; a factor of 7 on a logarithmic scale
@@ -237,6 +237,8 @@ class GaussNewton:
                 quality = (point.value - trial.value) / max(expected, np.finfo(float).tiny)
                 damping *= max(1 / 3, 1 - (2 * min(quality, 1.0) - 1) ** 3)
                 return trial, np.array(max(damping, LEAST_DAMPING))
+            if trial.finite and expected <= NOISE * point.value:
+                break  # what could be gained is less than the objective can tell
             damping, growth = damping * growth, growth * 2
         return None, np.array(FIRST_DAMPING)
 

@@ -338,6 +338,18 @@ def test_progress_is_told() -> None:
     assert done == sorted(done) and {one.starts for one in told} == {2}
 
 
+def test_rounding_ends_gauss_newton_at_once() -> None:
+    """Where nothing can be gained that single precision could tell."""
+    objective, mode = linear(np.random.default_rng(3))
+    noisy = Residuals(
+        objective.names, mode + 1e-4,
+        lambda u: objective._residuals(u) * (1 + 1e-7 * (u != mode + 1e-4).any()),
+        objective._jacobian,
+    )  # fmt: skip
+    found = search(noisy, settings("gauss_newton"))
+    assert found.searches[0].stops == ("no_lower",) and len(noisy.calls) == 2
+
+
 def test_steps_are_never_longer_than_allowed() -> None:
     steep = Residuals(("x",), (0.0,), lambda u: np.array([1e-3 * (u[0] - 1e6)]),
                       lambda u: np.array([[1e-3]]))  # fmt: skip
