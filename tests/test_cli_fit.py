@@ -110,6 +110,11 @@ def call(*arguments: object):
     return result
 
 
+def leave() -> None:
+    """In the place of the end of the process."""
+    raise typer.Exit(console.INTERRUPTED)
+
+
 def rows(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
@@ -214,10 +219,6 @@ def test_interrupted_and_resumed(
     manifest: Path, monkeypatch: pytest.MonkeyPatch, seed: str
 ) -> None:
     """Also where the file has no seed: that which was drawn goes on."""
-
-    def leave() -> None:
-        raise typer.Exit(console.INTERRUPTED)
-
     manifest.write_text(TEXT.replace("seed = 4", seed))
     monkeypatch.setattr(cli_fit, "stop", leave)
     monkeypatch.setattr(run, "objective_of", lambda fit: Linear(fit, stop_after=7))
@@ -232,6 +233,22 @@ def test_interrupted_and_resumed(
     for name in ("targets.csv", "free.csv"):
         texts = [Path(f"out/{which}.fit/{name}").read_bytes() for which in ("small", "whole")]
         assert texts[0] == texts[1]
+
+
+def test_interrupted_before_the_first_evaluation(
+    manifest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compiling(fit: Fit) -> Linear:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli_fit, "stop", leave)
+    monkeypatch.setattr(run, "objective_of", compiling)
+    stopped = call(manifest)
+    assert stopped.exit_code == 130 and "--resume" not in stopped.stderr
+    monkeypatch.setattr(run, "objective_of", Linear)
+    early = call(manifest, "--resume")
+    assert early.exit_code == 4 and "without --resume" in early.stderr
+    assert call(manifest).exit_code == 0
 
 
 MISTAKES = {

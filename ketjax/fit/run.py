@@ -25,7 +25,9 @@ from ketjax.fit.plan import Fit
 from ketjax.fit.report import Report, as_csv
 from ketjax.fit.starts import draw_starts
 
-MANIFEST, CHECKPOINT, HISTORY = "manifest.json", "checkpoint.npz", "history.zarr"
+MANIFEST, CHECKPOINT, HISTORY, SET = (
+    "manifest.json", "checkpoint.npz", "history.zarr", "set.toml",
+)  # fmt: skip
 # Where the manifest has what an option of the command can change.
 OPTIONS = {
     "patients": "population",
@@ -117,6 +119,7 @@ def run(
         _write(folder / MANIFEST, json.dumps(fit.to_dict(), indent=1, ensure_ascii=False) + "\n")
         objective = objective_of(fit)
         starts = draw_starts(fit.unknowns, fit.optimise.starts, fit.optimise.seed)
+        starts[0] = objective.start()
         result = optimise(
             objective,
             fit.optimise,
@@ -136,7 +139,7 @@ def run(
             hard=np.asarray(objective.hard_predictions(result.theta), np.float64),
         )
         save_history(history_of(result, fit.unknowns, identity), folder / HISTORY)
-        _write(folder / "set.toml", report.set_text())
+        _write(folder / SET, report.set_text())
         _write(folder / "targets.csv", as_csv(report.targets()))
         _write(folder / "free.csv", as_csv(report.free()))
     return report
@@ -165,7 +168,9 @@ def _make(folder: Path, *, resume: bool, overwrite: bool) -> None:
     if folder.exists() and any(folder.iterdir()):
         if _manifest(folder) is None:
             raise StoreError(f"{folder}: holds something that is no fit; choose another (--out)")
-        if not overwrite:
+        # One that was interrupted before its first evaluation has nothing to lose.
+        begun = (folder / CHECKPOINT).exists() or (folder / SET).exists()
+        if begun and not overwrite:
             raise StoreError(
                 f"{folder}: exists already; go on with it (--resume), replace it (--overwrite), or "
                 "choose another folder (--out)"
