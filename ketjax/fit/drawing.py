@@ -216,7 +216,7 @@ class PopulationMap:
         return _effects(self.normals, {**DEFAULT_CORRELATIONS, **self.recipe.correlations})
 
     def _mixed(self, free: Mapping[tuple[str, ...], jax.Array]) -> dict[str, jax.Array]:
-        """Random effects of all correlated parameters, where some correlations are free."""
+        """Random effects of the parameters that free correlations reach, directly or by others."""
         pairs: dict[tuple[str, ...], Number] = {
             tuple(pair.split(" ~ ")): number
             for pair, number in {**DEFAULT_CORRELATIONS, **self.recipe.correlations}.items()
@@ -224,7 +224,11 @@ class PopulationMap:
         pairs = {tuple(sorted(pair)): number for pair, number in pairs.items()}
         pairs |= {tuple(sorted(pair)): number for pair, number in free.items()}
         pairs = {pair: number for pair, number in pairs.items() if set(pair) <= set(self.laws)}
-        names = [path for path in self.laws if any(path in pair for pair in pairs)]
+        reached = {path for pair in free for path in pair}
+        while more := {path for pair in pairs if reached & set(pair) for path in pair} - reached:
+            reached |= more
+        pairs = {pair: number for pair, number in pairs.items() if reached & set(pair)}
+        names = [path for path in self.laws if path in reached]
         dtype = jnp.result_type(*free.values())
         matrix = jnp.eye(len(names), dtype=dtype)
         for pair, number in pairs.items():
