@@ -188,6 +188,8 @@ def arrays_of(
     arrays["baseline_madrs"] = np.broadcast_to(
         leaf(population.parameters, "score.baseline"), population.patient.shape
     )
+    if simulation.recipe.draws:
+        arrays["draw"] = simulation.recipe.draw_of(population.patient)
     return arrays | {"status": solution.status, "solver_error": solution.error}
 
 

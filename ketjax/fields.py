@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -40,12 +41,14 @@ class ParameterRow:
         low: least value that it can have at all [unit].
         high: greatest value [unit].
         varies: whether a study may say how it varies between patients.
+        law: kind of the law by which it varies if the study says nothing.
     """
 
     unit: str
     low: float
     high: float
     varies: bool = True
+    law: str = "fixed"
 
 
 @dataclass(frozen=True)
@@ -79,21 +82,34 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class Context:
-    """What a single field must know of the rest in order to be checked where it stands."""
+    """What a single field must know of the rest in order to be checked where it stands.
+
+    Attributes:
+        vocabulary: the names that may be used.
+        horizon: end of the study [h].
+        allow_extrapolation: whether doses may exceed the validated range.
+        folder: where other files are looked for.
+        uncertainty: what the study says of it, not checked yet.
+    """
 
     vocabulary: Vocabulary
     horizon: float = math.inf
     allow_extrapolation: bool = False
+    folder: Path = Path()
+    uncertainty: Any = None
 
     @staticmethod
-    def of(document: Mapping[str, Any], vocabulary: Vocabulary) -> Context:
+    def of(
+        document: Mapping[str, Any], vocabulary: Vocabulary, folder: Path = Path()
+    ) -> Context:
         """The context of a manifest that is not checked yet."""
         try:
             horizon = parse(document["output"]["horizon"], "h")
         except (KeyError, TypeError, StudyError):
             horizon = math.inf
         allow = document.get("allow_extrapolation") is True
-        return Context(vocabulary, horizon if horizon > 0 else math.inf, allow)
+        horizon = horizon if horizon > 0 else math.inf
+        return Context(vocabulary, horizon, allow, folder, document.get("uncertainty"))
 
 
 def model_vocabulary() -> Vocabulary:

@@ -21,8 +21,10 @@ from ketjax.model.readouts import REGIONS
 from ketjax.observation import READABLE
 from ketjax.population import COVARIATES, SHARED_EFFECTS, Recipe, draw
 from ketjax.population.distributions import holds
+from ketjax.population.population import moved
+from ketjax.sets import ParameterSet
 from ketjax.simulate import BLOCK, Simulation, Treatment
-from ketjax.study import Arm, Study
+from ketjax.study import Arm, PopulationSettings, Study
 from ketjax.variation import AROUND, Variation
 from ketjax.vocabulary import support
 
@@ -32,11 +34,85 @@ SHARD_BLOCKS = 64  # at most, so that an interrupt costs little; few would march
 
 def recipe_of(study: Study) -> Recipe:
     """Who is drawn."""
-    p = study.population
-    recipe = Recipe(
-        p.seed, p.design, p.species, p.typical, p.entry, p.correlations, study.parameters
-    )
-    return dataclasses.replace(recipe, own_laws=own_laws(p.laws, recipe.typical_patient()))
+    return recipe_from(study.population, study.parameters, study.set)
+
+
+def recipe_from(
+    settings: PopulationSettings,
+    parameters: Mapping[str, float],
+    chosen: ParameterSet | None = None,
+) -> Recipe:
+    """Who is drawn, by the table of parameters, above it a set, above that what a study says.
+
+    Args:
+        settings: `[population]`.
+        parameters: Typical values that the study itself sets.
+        chosen: Set of parameters; with a posterior, patients are shared out between its draws.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        StudyError: A law cannot vary about its typical value, or the set speaks of one that the
+            species does not have.
+    """
+    s = settings
+    if chosen is None:
+        recipe = Recipe(
+            s.seed, s.design, s.species, s.typical, s.entry, s.correlations, parameters
+        )
+        laws = own_laws(s.laws, recipe.typical_patient())
+        return dataclasses.replace(recipe, own_laws=laws)
+    _check_variation(chosen, s.species)
+    recipe = _recipe_above(chosen, s, parameters)
+    draws = tuple(_recipe_above(member, s, parameters) for member in chosen.members())
+    return dataclasses.replace(recipe, draws=draws)
+
+
+def _recipe_above(
+    chosen: ParameterSet, settings: PopulationSettings, parameters: Mapping[str, float]
+) -> Recipe:
+    """The recipe of one set, below what the study itself says."""
+    s = settings
+    recipe = recipe_from(s, {**chosen.parameters, **parameters})
+    # Where the study has a law of its own, or leaves no variation, the set has nothing to say.
+    spreads = {path: spread for path, spread in chosen.laws.items() if path not in s.laws}
+    recipe = moved(recipe, {}, spreads, {})
+    varying = recipe.laws()
+    correlations = {
+        pair: r
+        for pair, r in chosen.correlations.items()
+        if pair not in s.correlations and all(path in varying for path in pair.split(" ~ "))
+    }
+    return moved(recipe, {}, {}, correlations)
+
+
+def _check_variation(chosen: ParameterSet, species: str) -> None:
+    """Refuse a set that speaks of the variation of what does not vary, even without a study.
+
+    Raises:
+        StudyError: It does.
+    """
+    for one in (chosen, *chosen.members()[:1]):
+        laws = moved(Recipe(species=species), one.parameters, {}, {}).laws()
+        pairs = [(pair, path) for pair in one.correlations for path in pair.split(" ~ ")]
+        spreads = [(path, path) for path in one.laws]
+        problems = [
+            Problem(
+                f"set, {kind}.{name}",
+                f"{path} has no {what} in the {species}, by the set {chosen.name}",
+                allowed="parameters that vary",
+                code="no_law",
+            )
+            for kind, what, named in (
+                ("laws", "law", spreads),
+                ("correlations", "random effect of its own", pairs),
+            )
+            for name, path in named
+            if path not in laws or (kind == "correlations" and path in SHARED_EFFECTS)
+        ]
+        if problems:
+            raise StudyError(problems)
 
 
 def own_laws(variations: Mapping[str, Variation], typical: Parameters) -> dict[str, Law]:
@@ -88,7 +164,7 @@ def law_of(variation: Variation, value: float, least: float, greatest: float) ->
 
 
 def check_recipe(recipe: Recipe) -> None:
-    """Draw one patient, so that limits and correlations that cannot hold are found at once.
+    """Draw a patient, of each posterior draw if there are any, so that limits and correlations that cannot hold are found at once.
 
     Raises:
         StudyError: Nobody can be drawn.
@@ -117,8 +193,20 @@ def check_recipe(recipe: Recipe) -> None:
     ]
     if problems:
         raise StudyError(problems)
+    problems = [
+        Problem(
+            "set, posterior",
+            f"{path} varies in the set but not about its value in draw {k + 1}, or the reverse",
+            allowed="draws about whose values the same laws vary",
+            code="no_law",
+        )
+        for k, one in enumerate(recipe.draws)
+        for path in sorted(varying.keys() ^ one.laws().keys())
+    ]
+    if problems:
+        raise StudyError(problems)
     try:
-        draw(recipe, [0])
+        draw(recipe, range(max(1, len(recipe.draws))))
     except ValueError as error:
         raise StudyError(
             [
@@ -208,6 +296,7 @@ def create(study: Study, recipe: Recipe, path: Path, *, overwrite: bool = False)
             "ketjax_version": ketjax.__version__,
             "source": f"ketjax {ketjax.__version__}",
             "comment": "research model, not for clinical use",
+            **({} if study.set is None else {"parameter_set": study.set.name}),
         },
         provenance=provenance_of(study),
         overwrite=overwrite,
@@ -222,8 +311,10 @@ def variables_of(study: Study, recipe: Recipe) -> Iterator[store.Variable]:
         yield store.readout(name, row.unit, row.meaning, regional=row.regional, dtype=dtype)
     yield from trials.variables(study)
     table = {row.path: row for row in rows()}
-    for path in recipe.laws():
+    for path in recipe.varying():
         yield store.trait(path, table[path].unit, table[path].meaning, dtype="float64")
+    if recipe.draws:
+        yield store.DRAW
     yield store.trait("baseline_madrs", "points", "MADRS before treatment", dtype="float64")
     yield store.STATUS
     yield store.SOLVER_ERROR
@@ -248,6 +339,11 @@ def provenance_of(study: Study) -> dict[str, object]:
     return {
         "study": study.to_dict(),
         "digest": study.digest(),
+        **(
+            {}
+            if study.set is None
+            else {"parameter_set": {"name": study.set.name, "digest": study.set.digest()}}
+        ),
         "ketjax": ketjax.__version__,
         "versions": {
             "jax": jax.__version__,

@@ -43,6 +43,7 @@ from ketjax.fields import (
     model_vocabulary,
     refuse,
 )
+from ketjax.sets import ChosenSet, Uncertainty, misfits
 from ketjax.variation import Laws
 
 __all__ = [
@@ -132,11 +133,27 @@ class SolverSettings(Section):
 
 
 class Study(Section):
-    """A study: the question and everything needed to answer it by simulation."""
+    """A study: the question and everything needed to answer it by simulation.
+
+    Attributes:
+        name: of the study.
+        question: what it asks.
+        allow_extrapolation: whether doses may exceed the validated range.
+        set: parameter set that applies below what the study itself says; a name, or a path beside
+            the study. With uncertainty it holds the draws that are used, else no posterior.
+        uncertainty: whether patients are shared out between draws of the posterior of the set.
+        population: who is drawn.
+        output: how long the study lasts, when and what is kept.
+        solver: how exactly it is solved.
+        parameters: typical values, by path.
+        arms: what is done to the patients.
+    """
 
     name: Name
     question: str = ""
     allow_extrapolation: bool = False
+    set: ChosenSet = None
+    uncertainty: Uncertainty | None = None
     population: PopulationSettings
     output: Output
     solver: SolverSettings = SolverSettings()
@@ -148,12 +165,18 @@ class Study(Section):
         """Keep the vocabulary: it holds the units that the study is written back with."""
         self._vocabulary = context.vocabulary if context else model_vocabulary()
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        p = self.population
+        refuse(misfits(self.set, self.uncertainty, p.species, p.typical))
+        return self
+
     @classmethod
     def read(cls, path: str | Path, vocabulary: Vocabulary | None = None) -> Study:
         """Read a study from a TOML file.
 
         Args:
-            path: the file.
+            path: the file; a parameter set that is no name is looked for beside it.
             vocabulary: the names that may be used; those of the model if not given.
 
         Returns:
@@ -163,17 +186,23 @@ class Study(Section):
             StudyError: with every problem of the file, or the one that keeps it from being read.
         """
         try:
-            return cls.parse(manifest.read_text(Path(path)), vocabulary)
+            return cls.parse(manifest.read_text(Path(path)), vocabulary, Path(path).parent)
         except StudyError as error:
             raise StudyError(error.problems, source=str(path)) from None
 
     @classmethod
-    def parse(cls, source: str | Mapping[str, Any], vocabulary: Vocabulary | None = None) -> Study:
+    def parse(
+        cls,
+        source: str | Mapping[str, Any],
+        vocabulary: Vocabulary | None = None,
+        folder: str | Path = ".",
+    ) -> Study:
         """Read a study from TOML text, or from the tables of one (`json.loads` of `to_json`).
 
         Args:
             source: TOML text or its tables.
             vocabulary: the names that may be used; those of the model if not given.
+            folder: where a parameter set that is no name is looked for.
 
         Returns:
             The study, complete and checked.
@@ -184,9 +213,8 @@ class Study(Section):
         text = source if isinstance(source, str) else ""
         document = manifest.parse_toml(text) if isinstance(source, str) else dict(source)
         try:
-            return cls.model_validate(
-                document, context=Context.of(document, vocabulary or model_vocabulary())
-            )
+            context = Context.of(document, vocabulary or model_vocabulary(), Path(folder))
+            return cls.model_validate(document, context=context)
         except ValidationError as error:
             raise StudyError(manifest.explain(error, cls, text)) from None
 

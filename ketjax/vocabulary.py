@@ -28,7 +28,8 @@ def vocabulary() -> Vocabulary:
         outcomes=frozenset(OUTCOMES),
         relapse_rules=frozenset(RELAPSE_RULES),
         parameters={
-            path: ParameterRow(row.unit, *support(row), varies(row)) for path, row in table.items()
+            path: ParameterRow(row.unit, *support(row), varies(row), row.law.kind)
+            for path, row in table.items()
         },
         expectancy_designs=frozenset(field.name for field in dataclasses.fields(Designs)),
         covariates={name: table[path].unit for name, path in COVARIATES.items()},

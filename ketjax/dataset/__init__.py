@@ -11,6 +11,7 @@ from ketjax.dataset.reading import (
     shards,
 )
 from ketjax.dataset.schema import (
+    DRAW,
     SOLVER_ERROR,
     STATUS,
     STATUS_FLAGS,
@@ -24,6 +25,7 @@ from ketjax.dataset.schema import (
 from ketjax.dataset.store import create, finish, finished_shards, verify, write_shard
 
 __all__ = [
+    "DRAW",
     "SOLVER_ERROR",
     "STATUS",
     "STATUS_FLAGS",

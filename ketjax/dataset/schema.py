@@ -151,6 +151,9 @@ SOLVER_ERROR = Variable(
     attributes=(("ancillary_variables", "status"),),
 )
 
+DRAW = Variable(
+    "draw", ("patient",), "1", "posterior draw whose typical values the patient has", "int32"
+)
 WEIGHT = Variable(
     "weight",
     ("patient",),

@@ -18,20 +18,22 @@ from ketjax.model.laws import FIXED, Law
 from ketjax.model.overrides import OVERRIDES
 from ketjax.model.parameters import leaf
 from ketjax.population import DEFAULT_CORRELATIONS, SHARED_EFFECTS, Recipe
-from ketjax.preparation import check_recipe, own_laws, values_of
+from ketjax.preparation import check_recipe, recipe_from, values_of
+from ketjax.sets import ParameterSet
 from ketjax.study import PopulationSettings
 from ketjax.trials import clock
 from ketjax.variation import AROUND, BETWEEN
 
 
 def recipe_of(
-    settings: PopulationSettings, parameters: Mapping[str, float], problems: list[Problem]
+    settings: PopulationSettings,
+    parameters: Mapping[str, float],
+    chosen: ParameterSet | None,
+    problems: list[Problem],
 ) -> Recipe | None:
     """Who is drawn where nothing has moved; None, with what is wrong added, if nobody can be."""
-    s = settings
-    recipe = Recipe(s.seed, s.design, s.species, s.typical, s.entry, s.correlations, parameters)
     try:
-        recipe = dataclasses.replace(recipe, own_laws=own_laws(s.laws, recipe.typical_patient()))
+        recipe = recipe_from(settings, parameters, chosen)
         check_recipe(recipe)
     except StudyError as error:
         problems += error.problems

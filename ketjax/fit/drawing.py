@@ -15,88 +15,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import ndtr, ndtri
 from numpy.typing import ArrayLike
 
 from ketjax.fit.free import Free
 from ketjax.model.laws import Law
-from ketjax.model.parameters import Parameters, replace, rows
+from ketjax.model.parameters import Parameters, replace
 from ketjax.population import DEFAULT_CORRELATIONS, SHARED_EFFECTS, Recipe, draw
 from ketjax.population.designs import random_normals, sobol_normals
-from ketjax.population.population import around, correlated
+from ketjax.population.distributions import transform
+from ketjax.population.population import effects, moved
 
 Number = Any  # float or array: a number that may be traced
-
-
-def transform(law: Law, value: Number, z: jax.Array) -> jax.Array:
-    """Draws of one parameter, as `population.distributions.transform`, differentiable.
-
-    Args:
-        law: Law of variation about a value; its spread may be traced.
-        value: Typical value, in the parameter's unit; may be traced.
-        z: Standard normal numbers, shape (patient,).
-
-    Returns:
-        Draws in the parameter's unit, shape (patient,).
-
-    Raises:
-        ValueError: The law has neither typical value nor spread.
-    """
-    if law.kind == "fixed":
-        return value * jnp.ones_like(z)
-    if law.kind not in ("normal", "log-normal", "logit-normal"):
-        raise ValueError(f"a {law.kind} law has neither typical value nor spread")
-    z = truncated(law, value, z)
-    centre = value if law.centre is None else law.centre
-    if law.kind == "normal":
-        return centre + law.spread * z
-    if law.kind == "log-normal":
-        drawn = law.offset + (centre - law.offset) * jnp.exp(law.spread * z)
-        return drawn if law.cap is None else jnp.minimum(drawn, law.cap)
-    logit = _logit(value) if law.centre is None else law.centre
-    return jax.nn.sigmoid(logit + law.spread * z)
-
-
-def truncated(law: Law, value: Number, z: jax.Array) -> jax.Array:
-    """Standard normal numbers moved, rank for rank, into the truncation of the law.
-
-    Equation:
-        z' = Phi^-1(Phi(a) + (Phi(b) - Phi(a)) Phi(z)),  a, b: the bounds on the scale of z
-
-    Args:
-        law: Law with bounds in the parameter's unit.
-        value: Typical value.
-        z: Standard normal numbers, shape (patient,).
-
-    Returns:
-        Numbers inside the bounds, shape (patient,).
-    """
-    if law.low is None and law.high is None:
-        return z
-    below = 0.0 if law.low is None else _share_below(law, value, law.low, 0.0)
-    above = 1.0 if law.high is None else _share_below(law, value, law.high, 1.0)
-    return ndtri(below + (above - below) * ndtr(z))
-
-
-def _share_below(law: Law, value: Number, bound: float, beyond: float) -> Number:
-    """Share of an untruncated law below a bound; `beyond` where it has no values there."""
-    centre = value if law.centre is None else law.centre
-    if law.kind == "normal":
-        scaled = (bound - centre) / law.spread
-    elif law.kind == "log-normal":
-        if bound <= law.offset:
-            return 0.0
-        scaled = jnp.log((bound - law.offset) / (centre - law.offset)) / law.spread
-    elif not 0 < bound < 1:
-        return beyond
-    else:
-        logit = _logit(value) if law.centre is None else law.centre
-        scaled = (_logit(bound) - logit) / law.spread
-    return ndtr(jnp.asarray(scaled))
-
-
-def _logit(share: Number) -> jax.Array:
-    return jnp.log(share / (1 - share))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -213,7 +142,7 @@ class PopulationMap:
 
     def _fixed_normals(self) -> Mapping[str, np.ndarray]:
         """Random effects of all parameters at the correlations of the recipe."""
-        return _effects(self.normals, {**DEFAULT_CORRELATIONS, **self.recipe.correlations})
+        return effects(self.normals, {**DEFAULT_CORRELATIONS, **self.recipe.correlations})
 
     def _mixed(self, free: Mapping[tuple[str, ...], jax.Array]) -> dict[str, jax.Array]:
         """Random effects of the parameters that free correlations reach, directly or by others."""
@@ -259,32 +188,12 @@ def laws_at_start(recipe: Recipe, free: Sequence[Free]) -> dict[str, tuple[float
     return _recipe_with(recipe, typical, [one.start for one in typical]).laws()
 
 
-def _effects(
-    normals: Mapping[str, np.ndarray], correlations: Mapping[str, float]
-) -> dict[str, np.ndarray]:
-    """Random effects as `population.draw` makes them of independent numbers."""
-    z = correlated(normals, correlations)
-    for path, source in SHARED_EFFECTS.items():
-        if path in z and source in z:
-            z[path] = z[source]
-    return z
-
-
 def _recipe_with(recipe: Recipe, free: Sequence[Free], numbers: Sequence[float]) -> Recipe:
     """The recipe with the free numbers at some values."""
-    values, laws = dict(recipe.values), dict(recipe.own_laws)
-    correlations = dict(recipe.correlations)
-    table = {row.path: row.law for row in rows()}
-    for one, number in zip(free, numbers, strict=True):
-        if one.kind == "typical value":
-            values[one.paths[0]] = number
-    for one, number in zip(free, numbers, strict=True):
-        path = one.paths[0]
-        if one.kind == "spread":
-            law = laws.get(path, table[path])
-            if path in values and path not in laws:
-                law = around(law, values[path])
-            laws[path] = dataclasses.replace(law, spread=number)
-        elif one.kind == "correlation":
-            correlations[one.name] = number
-    return dataclasses.replace(recipe, values=values, own_laws=laws, correlations=correlations)
+    given = list(zip(free, numbers, strict=True))
+    return moved(
+        recipe,
+        {one.paths[0]: number for one, number in given if one.kind == "typical value"},
+        {one.paths[0]: number for one, number in given if one.kind == "spread"},
+        {one.name: number for one, number in given if one.kind == "correlation"},
+    )

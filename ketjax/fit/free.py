@@ -27,6 +27,7 @@ from ketjax.fields import refuse
 from ketjax.fit.transforms import Transform, between, off_scale, on_scale
 from ketjax.model.laws import Law
 from ketjax.model.parameters import Row, rows
+from ketjax.posteriors import SPREAD
 from ketjax.schedule import SHARED
 from ketjax.units import display, is_plain, parse
 from ketjax.variation import AROUND
@@ -35,7 +36,6 @@ from ketjax.vocabulary import support
 Kind = Literal["typical value", "spread", "correlation"]
 Scale = Literal["log", "logit", "identity", "atanh"]
 KEYS = ("start", "low", "high", "prior")
-SPREAD = ".spread"
 SCALES: dict[str, Scale] = {"log-normal": "log", "logit-normal": "logit", "normal": "identity"}
 
 # SD of the prior on the scale of the parameter, by status; all assumed. On a scale without unit it

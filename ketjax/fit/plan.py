@@ -37,6 +37,7 @@ from ketjax.fit.free import Free, FreeTable
 from ketjax.fit.quantities import DAILY, QUANTITIES
 from ketjax.fit.targets import PROFILES, Target, digest, read_targets
 from ketjax.population import Recipe
+from ketjax.sets import ChosenSet, misfits
 from ketjax.study import PopulationSettings, SolverSettings, Study
 from ketjax.trials import clock
 from ketjax.units import display, is_plain, parse
@@ -140,6 +141,7 @@ class Fit(Section):
         profiles: those of the table that are used; all if not given.
         horizon: end of the arms [h]; the last time of the targets if not given.
         allow_extrapolation: whether doses may exceed the validated range.
+        set: parameter set from which the fit starts, as in a study.
         population: who is drawn, as in a study.
         parameters: values that are set and stay.
         free: what may move.
@@ -155,6 +157,7 @@ class Fit(Section):
     profiles: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_some)] | None = None
     horizon: Length | None = None
     allow_extrapolation: bool = False
+    set: ChosenSet = None
     population: PopulationSettings
     parameters: Overrides = Field(default_factory=dict)
     free: FreeTable
@@ -172,7 +175,7 @@ class Fit(Section):
         """Read a fit from a TOML file.
 
         Args:
-            path: the file; a table of targets is looked for beside it.
+            path: the file; a table of targets and a parameter set are looked for beside it.
 
         Returns:
             The fit, complete and checked.
@@ -191,7 +194,7 @@ class Fit(Section):
 
         Args:
             source: TOML text or its tables.
-            folder: where a table of targets is looked for.
+            folder: where a table of targets and a parameter set are looked for.
 
         Returns:
             The fit, complete and checked.
@@ -207,7 +210,8 @@ class Fit(Section):
             model_vocabulary(),
             _horizon_of(document, table),
             document.get("allow_extrapolation") is True,
-            table,
+            Path(folder),
+            targets=table,
         )
         try:
             fit = cls.model_validate(document, context=context)
@@ -228,7 +232,8 @@ class Fit(Section):
                 problems += check_name(f"profiles[{k}]", name, known, "profile")
             self._table = tuple(target for target in given if target.profile in chosen)
             problems += checks.of_targets(self._table, self.arms, self.horizon)
-        recipe = checks.recipe_of(self.population, self.parameters, problems)
+        problems += misfits(self.set, None, self.population.species, self.population.typical)
+        recipe = checks.recipe_of(self.population, self.parameters, self.set, problems)
         if recipe is not None:
             self._unknowns = checks.unknowns(self.free, recipe, self.parameters, problems)
             problems += checks.of_free(self._unknowns, self.arms)
@@ -282,7 +287,7 @@ class Fit(Section):
     def study(self) -> Study:
         """The study whose simulation shows what the targets ask for, where nothing has moved."""
         document = self.to_dict()
-        shared = ("name", "question", "population", "parameters", "solver", "arms")
+        shared = ("name", "question", "set", "population", "parameters", "solver", "arms")
         last = self.horizon or self.times[-1] or DAILY
         output = {
             "horizon": display(last, "h"),
@@ -291,7 +296,7 @@ class Fit(Section):
         }
         return Study.parse(
             {
-                **{name: document[name] for name in shared},
+                **{name: document[name] for name in shared if name in document},
                 "allow_extrapolation": self.allow_extrapolation,
                 "output": output,
             }
@@ -300,7 +305,7 @@ class Fit(Section):
     @cached_property
     def recipe(self) -> Recipe:
         """Who is drawn where nothing has moved."""
-        recipe = checks.recipe_of(self.population, self.parameters, [])
+        recipe = checks.recipe_of(self.population, self.parameters, self.set, [])
         assert recipe is not None
         return recipe
 

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ketjax.model.laws import FIXED, Law
 from ketjax.model.overrides import OVERRIDES
-from ketjax.model.parameters import Parameters, replace, rows
+from ketjax.model.parameters import Parameters, leaf, replace, rows
 from ketjax.population.designs import random_normals, sobol_normals
 from ketjax.population.distributions import holds, transform
 
@@ -50,6 +50,9 @@ class Recipe:
         correlations: "path_a ~ path_b" to correlation of the random effects.
         values: Typical values that differ from the table, by path.
         own_laws: Laws instead of the table's, by path.
+        draws: Recipes between which the patients are shared out, if their typical values, laws and
+            correlations are uncertain: patient i is one of number i modulo their count. Their seed,
+            design and entry are those of this recipe.
     """
 
     seed: int = 1
@@ -60,6 +63,7 @@ class Recipe:
     correlations: Mapping[str, float] = dataclasses.field(default_factory=dict)
     values: Mapping[str, float] = dataclasses.field(default_factory=dict)
     own_laws: Mapping[str, Law] = dataclasses.field(default_factory=dict)
+    draws: tuple["Recipe", ...] = ()
 
     def typical_patient(self) -> Parameters:
         """Parameters of the typical patient."""
@@ -85,6 +89,25 @@ class Recipe:
                 law = within(law, *limits[row.path])
             varying[row.path] = (value, law)
         return varying
+
+    def varying(self) -> tuple[str, ...]:
+        """Paths of what differs between patients: what has a law, and what differs between draws."""
+        laws = self.laws()
+        if not self.draws:
+            return tuple(laws)
+        given = {path for one in self.draws for path in one.values}
+        moving = {
+            path for path in given if len({one.values.get(path) for one in self.draws}) > 1
+        }
+        return tuple(row.path for row in rows() if row.path in laws or row.path in moving)
+
+    def draw_of(self, patients: NDArray[np.int64]) -> NDArray[np.int64]:
+        """To which of the draws patients belong; there must be some.
+
+        Args:
+            patients: Identities, shape (patient,).
+        """
+        return patients % len(self.draws)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -115,6 +138,35 @@ def around(law: Law, value: float) -> Law:
     return dataclasses.replace(law, centre=None)
 
 
+def moved(
+    recipe: Recipe,
+    values: Mapping[str, float],
+    spreads: Mapping[str, float],
+    correlations: Mapping[str, float],
+) -> Recipe:
+    """The recipe with other numbers for what it draws.
+
+    Args:
+        recipe: Who is drawn.
+        values: Typical values by path [unit]; laws of the table then vary about them (`around`),
+            those that the recipe sets itself stay.
+        spreads: Spread of the law that the recipe or the table has, by path.
+        correlations: "path_a ~ path_b" to correlation of the random effects.
+
+    Returns:
+        A recipe; what is not given stays.
+    """
+    table = {row.path: row.law for row in rows()}
+    values, laws = {**recipe.values, **values}, dict(recipe.own_laws)
+    for path, spread in spreads.items():
+        law = laws.get(path, table[path])
+        if path in values and path not in laws:
+            law = around(law, values[path])
+        laws[path] = dataclasses.replace(law, spread=spread)
+    correlations = {**recipe.correlations, **correlations}
+    return dataclasses.replace(recipe, values=values, own_laws=laws, correlations=correlations)
+
+
 def within(law: Law, low: float, high: float) -> Law:
     """The law truncated further."""
     return dataclasses.replace(
@@ -135,18 +187,54 @@ def draw(recipe: Recipe, patients: ArrayLike) -> Population:
         The population; patient i is the same whoever is drawn beside.
     """
     identity = np.atleast_1d(np.asarray(patients, dtype=np.int64))
-    laws = recipe.laws()
-    paths = tuple(laws)
-    if not paths:
+    paths = tuple(recipe.laws())
+    if not (paths or recipe.draws):
         return Population(identity, recipe.typical_patient(), ())
     normals = sobol_normals if recipe.design == "sobol" else random_normals
-    z = dict(zip(paths, normals(recipe.seed, paths, identity), strict=True))
-    z = correlated(z, {**DEFAULT_CORRELATIONS, **recipe.correlations})
+    numbers = normals(recipe.seed, paths, identity) if paths else ()
+    z = dict(zip(paths, numbers, strict=True))
+    if not recipe.draws:
+        drawn = _drawn(recipe, z)
+        return Population(identity, replace(recipe.typical_patient(), drawn), paths)
+    varying = recipe.varying()
+    drawn = {path: np.empty(identity.shape) for path in varying}
+    own = recipe.draw_of(identity)
+    for k in np.unique(own):
+        one, mine = recipe.draws[k], np.flatnonzero(own == k)
+        some, typical = _drawn(one, {path: z[path][mine] for path in paths}), one.typical_patient()
+        for path in varying:
+            drawn[path][mine] = some[path] if path in some else leaf(typical, path)
+    # What does not vary is the same in all draws.
+    return Population(identity, replace(recipe.draws[0].typical_patient(), drawn), varying)
+
+
+def _drawn(recipe: Recipe, normals: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray]:
+    """Parameters that vary, by path, from independent standard normal numbers."""
+    z = effects(normals, {**DEFAULT_CORRELATIONS, **recipe.correlations})
+    laws = recipe.laws().items()
+    return {path: transform(law, value, z[path]) for path, (value, law) in laws if path in z}
+
+
+def effects(
+    normals: Mapping[str, NDArray[np.float64]], correlations: Mapping[str, float]
+) -> dict[str, NDArray[np.float64]]:
+    """Random effects of the patients: correlated, and shared where two parameters share one.
+
+    Args:
+        normals: Independent standard normal numbers by path, each of shape (patient,).
+        correlations: "path_a ~ path_b" to correlation.
+
+    Returns:
+        Standard normal numbers by path.
+
+    Raises:
+        ValueError: The correlations cannot hold together.
+    """
+    z = correlated(normals, correlations)
     for path, source in SHARED_EFFECTS.items():
         if path in z and source in z:
             z[path] = z[source]
-    drawn = {path: transform(law, value, z[path]) for path, (value, law) in laws.items()}
-    return Population(identity, replace(recipe.typical_patient(), drawn), paths)
+    return z
 
 
 def correlated(

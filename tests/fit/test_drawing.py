@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from ketjax.fit.drawing import PopulationMap
-from ketjax.fit.drawing import transform as traced
 from ketjax.fit.free import Asked, Free, resolve, table
 from ketjax.model.laws import FIXED, Law, logit_normal, lognormal, normal
 from ketjax.model.parameters import leaf, rows
@@ -101,7 +100,7 @@ def test_law_agrees_with_the_host(kind: str) -> None:
     # A truncation goes through the distribution function, whose tail has fewer digits: there
     # the spacing of doubles next to 1 moves z by 2e-16 / phi(4) = 2e-12.
     within = np.abs(z) <= 3 if law.low is not None else np.full(z.shape, True)
-    ours, truth = np.asarray(traced(law, value, jnp.asarray(z))), transform(law, value, z)
+    ours, truth = np.asarray(transform(law, value, jnp.asarray(z))), transform(law, value, z)
     np.testing.assert_allclose(ours[within], truth[within], rtol=1e-12)
     np.testing.assert_allclose(ours, truth, rtol=1e-11)
 
@@ -113,7 +112,7 @@ def test_gradients_of_a_law_are_those_of_differences(kind: str) -> None:
     z = jnp.linspace(-2.9, 2.9, 14)  # nobody stands on the kink of the cap
 
     def of(numbers: jax.Array) -> jax.Array:
-        return traced(dataclasses.replace(law, spread=numbers[1]), numbers[0], z)
+        return transform(dataclasses.replace(law, spread=numbers[1]), numbers[0], z)
 
     at = jnp.array([value, law.spread])
     slopes = jax.jacfwd(of)(at)
