@@ -12,6 +12,7 @@ import typer
 
 from ketjax.backend import prepared
 from ketjax.cli_fit import fit
+from ketjax.cli_parameters import parameters
 from ketjax.cli_weights import weights
 from ketjax.console import mistakes, progress, say, stop
 from ketjax.errors import EnvironmentFault, TooManyFailures
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 app.command()(fit)
 app.command()(weights)
+app.command()(parameters)
 Store = Annotated[Path, typer.Argument(help="A ketjax store (a folder that ends in .zarr).")]
 
 
@@ -131,65 +133,6 @@ def verify(store: Store) -> None:
             raise StoreError("\n".join(faults))
         say(f"{store}: every shard equals its journal")
         _say_audit(open_store(store))
-
-
-@app.command()
-def parameters(
-    format_: Annotated[
-        Literal["text", "csv", "markdown"], typer.Option("--format", help="How to print.")
-    ] = "text",
-    species: Annotated[
-        str, typer.Option(help="human or rat, or a named setting of an arm.")
-    ] = "human",
-    sources: Annotated[
-        bool, typer.Option("--sources", help="Print the sources and what rests on each.")
-    ] = False,
-) -> None:
-    """Print the table of parameters, or of the sources that it rests on."""
-    with mistakes():
-        if sources:
-            from ketjax.model.provenance import resting_on
-            from ketjax.tables import formatted
-
-            sys.stdout.write(formatted(*resting_on(), format_))
-            return
-        from ketjax.errors import Problem, StudyError, check_name
-        from ketjax.model.overrides import OVERRIDES
-        from ketjax.model.parameters import rows
-        from ketjax.tables import formatted
-
-        problems: list[Problem] = check_name("--species", species, OVERRIDES, "setting")
-        if problems:
-            raise StudyError(problems)
-        values = OVERRIDES[species]
-        head = (
-            "path",
-            "symbol",
-            "value",
-            "unit",
-            "low",
-            "high",
-            "law",
-            "status",
-            "source",
-            "meaning",
-        )
-        table = [
-            (
-                row.path,
-                row.symbol,
-                f"{values.get(row.path, row.value):.6g}",
-                row.unit,
-                "" if row.low is None else f"{row.low:.6g}",
-                "" if row.high is None else f"{row.high:.6g}",
-                str(row.law),
-                row.status,
-                row.source,
-                row.meaning,
-            )
-            for row in rows()
-        ]
-        sys.stdout.write(formatted(head, table, format_))
 
 
 @app.command()
@@ -319,7 +262,7 @@ def _print_summary(
     weighted: bool = False,
 ) -> None:
     """Print the summary of a store at the hours that it holds."""
-    from ketjax.analysis import format_table, summarise
+    from ketjax.analysis import describe_draws, format_table, summarise
     from ketjax.dataset import disagreement
 
     _say_audit(dataset)
@@ -346,6 +289,8 @@ def _print_summary(
         sys.stdout.write(json.dumps(record, indent=2) + "\n")
         return
     sys.stdout.write(format_table(summary).rstrip() + "\n")
+    if "n_draws" in summary:
+        sys.stdout.write(describe_draws(summary))
     failed = int((dataset["status"] != 0).any("arm").sum())
     sys.stdout.write(
         f"{dataset.sizes['patient']:,} patients in {dataset.sizes['arm']} arms, "

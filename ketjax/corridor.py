@@ -182,7 +182,7 @@ def arrays_of(
     study: Study, simulation: Simulation, population: Population, solution: Solution
 ) -> dict[str, np.ndarray]:
     """What is kept of some patients: the variables of `variables_of` by name."""
-    arrays = {name: solution.readouts[name] for name in study.readouts}
+    arrays: dict[str, np.ndarray] = {name: solution.readouts[name] for name in study.readouts}
     arrays |= trials.outcomes_of(study, simulation.treatments, population, solution)
     arrays |= {name: leaf(population.parameters, name) for name in population.varying}
     arrays["baseline_madrs"] = np.broadcast_to(

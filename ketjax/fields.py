@@ -99,9 +99,7 @@ class Context:
     uncertainty: Any = None
 
     @staticmethod
-    def of(
-        document: Mapping[str, Any], vocabulary: Vocabulary, folder: Path = Path()
-    ) -> Context:
+    def of(document: Mapping[str, Any], vocabulary: Vocabulary, folder: Path = Path()) -> Context:
         """The context of a manifest that is not checked yet."""
         try:
             horizon = parse(document["output"]["horizon"], "h")

@@ -58,9 +58,7 @@ def recipe_from(
     """
     s = settings
     if chosen is None:
-        recipe = Recipe(
-            s.seed, s.design, s.species, s.typical, s.entry, s.correlations, parameters
-        )
+        recipe = Recipe(s.seed, s.design, s.species, s.typical, s.entry, s.correlations, parameters)
         laws = own_laws(s.laws, recipe.typical_patient())
         return dataclasses.replace(recipe, own_laws=laws)
     _check_variation(chosen, s.species)
@@ -164,7 +162,9 @@ def law_of(variation: Variation, value: float, least: float, greatest: float) ->
 
 
 def check_recipe(recipe: Recipe) -> None:
-    """Draw a patient, of each posterior draw if there are any, so that limits and correlations that cannot hold are found at once.
+    """Draw a patient, one of each posterior draw if there are any.
+
+    So limits and correlations that cannot hold are found at once.
 
     Raises:
         StudyError: Nobody can be drawn.

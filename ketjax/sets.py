@@ -177,10 +177,10 @@ class ParameterSet(Section):
         """
         path = Path(folder) / name
         if path.suffix != ".toml":
-            problems = check_name("", str(name), NAMES, "parameter set")
-            hint = "a path of your own ends in .toml"
-            refuse([Problem("", p.message, p.value, p.allowed, p.hint or hint, p.code)
-                    for p in problems])  # fmt: skip
+            for p in check_name("", str(name), NAMES, "parameter set"):
+                allowed = p.allowed or "the package has none yet"
+                hint = f"{p.hint} A path of your own ends in .toml".strip()
+                raise StudyError(Problem("", p.message, p.value, allowed, hint, p.code))
             path = FOLDER / f"{name}.toml"
         text = ""
         try:
@@ -283,7 +283,12 @@ ChosenSet = Annotated[ParameterSet | None, BeforeValidator(_read_set), AfterVali
 
 
 def misfits(
-    chosen: ParameterSet | None, uncertainty: Uncertainty | None, species: str, typical: bool
+    chosen: ParameterSet | None,
+    uncertainty: Uncertainty | None,
+    *,
+    species: str,
+    typical: bool = False,
+    design: str = "random",
 ) -> list[Problem]:
     """What a set, its uncertainty and a population do not agree on.
 
@@ -292,6 +297,7 @@ def misfits(
         uncertainty: what is asked for.
         species: who is simulated.
         typical: whether every patient is the typical one.
+        design: how patients are spread over the population.
     """
     problems = []
     if chosen is not None and chosen.provenance.species != species:
@@ -308,4 +314,8 @@ def misfits(
         message = "every patient is the typical one: there is nobody to share out between draws"
         hint = "remove typical from [population], or remove [uncertainty]"
         problems.append(Problem("uncertainty", message, "", "", hint, "typical"))
+    if uncertainty is not None and design != "random":
+        message = "every so many patients of this design are alike, and would share a draw"
+        hint = 'write design = "random", or remove [uncertainty]'
+        problems.append(Problem("uncertainty", message, design, "random", hint, "design"))
     return problems

@@ -168,7 +168,15 @@ class Study(Section):
     @model_validator(mode="after")
     def _check(self) -> Self:
         p = self.population
-        refuse(misfits(self.set, self.uncertainty, p.species, p.typical))
+        refuse(
+            misfits(
+                self.set,
+                self.uncertainty,
+                species=p.species,
+                typical=p.typical,
+                design=p.design,
+            )
+        )
         return self
 
     @classmethod

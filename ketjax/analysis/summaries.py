@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from ketjax.dataset.schema import NOT_RUN, OK, WEIGHT
+from ketjax.analysis.draws import between_draws
+from ketjax.dataset.schema import DRAW, NOT_RUN, OK, WEIGHT
 from ketjax.errors import StoreError
 
 REMISSION_SCORE = 10.0
@@ -50,7 +51,8 @@ def summarise(
     Returns:
         Dataset with dims ``arm`` and ``hour``: mean and standard deviation of the change of the
         score from entry [points]; response and remission [%] with 95 % Wilson intervals; numbers of
-        patients in the summary, failed and not run.
+        patients in the summary, failed and not run. If patients belong to posterior draws, also
+        what `between_draws` says of change, response and remission.
 
     Raises:
         StoreError: A variable or an hour is not in the store.
@@ -71,15 +73,15 @@ def summarise(
 
     counted = (status == OK) & rated.notnull()
     change = (rated.astype(np.float64) - entry).where(counted, 0.0)
+    responds = (rated <= (1.0 - RESPONSE_FRACTION) * entry) & counted
+    remits = (rated <= REMISSION_SCORE) & counted
     weight = _weight(dataset) if weighted else xr.DataArray(1)
     sums = xr.Dataset(
         {
             "change": (weight * change).sum("patient"),
             "square": (weight * change**2).sum("patient"),
-            "responders": (weight * ((rated <= (1.0 - RESPONSE_FRACTION) * entry) & counted)).sum(
-                "patient"
-            ),
-            "remitters": (weight * ((rated <= REMISSION_SCORE) & counted)).sum("patient"),
+            "responders": (weight * responds).sum("patient"),
+            "remitters": (weight * remits).sum("patient"),
             "n_ok": counted.sum("patient"),
             **(_totals(weight, counted) if weighted else {}),
             "n_not_run": (status == NOT_RUN).sum("patient"),
@@ -107,7 +109,17 @@ def summarise(
         summary[outcome] = share
         summary[f"{outcome}_low"] = share.copy(data=100.0 * low)
         summary[f"{outcome}_high"] = share.copy(data=100.0 * high)
-    return _describe(summary).transpose("arm", "hour")
+    described = _describe(summary)
+    if DRAW.name in dataset:
+        shares = {"response": 100.0 * responds, "remission": 100.0 * remits}
+        own = {
+            name: array.assign_attrs(described[name].attrs)
+            for name, array in {"madrs_change": change, **shares}.items()
+        }
+        described = described.merge(
+            between_draws(dataset, own, counted, weight if weighted else None)
+        )
+    return described.transpose("arm", "hour")
 
 
 def wilson(
@@ -207,7 +219,9 @@ def format_table(summary: xr.Dataset) -> str:
     Returns:
         Columns under a heading, without a final line break.
     """
-    weighted = "n_effective" in summary
+    weighted, drawn = "n_effective" in summary, "n_draws" in summary
+    names = ("madrs_change", "response", "remission")
+    heads = ("MADRS change (SD)", "response % (95 % CI)", "remission % (95 % CI)")
     rows: list[tuple[str, ...]] = [
         (
             "arm",
@@ -215,9 +229,7 @@ def format_table(summary: xr.Dataset) -> str:
             "patients",
             *(["effective"] if weighted else []),
             "failed",
-            "MADRS change (SD)",
-            "response % (95 % CI)",
-            "remission % (95 % CI)",
+            *(head for own in heads for head in ((own, "between draws") if drawn else (own,))),
         )
     ]
     for arm in summary["arm"].values:
@@ -235,6 +247,13 @@ def format_table(summary: xr.Dataset) -> str:
             ]
             if row["n_ok"] == 1:  # such as the typical one
                 spreads = [""] * len(cells)
+            cells = [cell + spread for cell, spread in zip(cells, spreads, strict=True)]
+            if drawn:
+                apart = [
+                    f"{row[f'{name}_draws_low']:.1f} to {row[f'{name}_draws_high']:.1f}"
+                    for name in names
+                ]
+                cells = [cell for pair in zip(cells, apart, strict=True) for cell in pair]
             rows.append(
                 (
                     str(arm),
@@ -242,7 +261,7 @@ def format_table(summary: xr.Dataset) -> str:
                     f"{row['n_ok']:.0f}",
                     *([f"{row['n_effective']:.0f}"] if weighted else []),
                     f"{row['n_failed']:.0f}",
-                    *(cell + spread for cell, spread in zip(cells, spreads, strict=True)),
+                    *cells,
                 )
             )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

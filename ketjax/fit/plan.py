@@ -232,7 +232,7 @@ class Fit(Section):
                 problems += check_name(f"profiles[{k}]", name, known, "profile")
             self._table = tuple(target for target in given if target.profile in chosen)
             problems += checks.of_targets(self._table, self.arms, self.horizon)
-        problems += misfits(self.set, None, self.population.species, self.population.typical)
+        problems += misfits(self.set, None, species=self.population.species)
         recipe = checks.recipe_of(self.population, self.parameters, self.set, problems)
         if recipe is not None:
             self._unknowns = checks.unknowns(self.free, recipe, self.parameters, problems)

@@ -91,14 +91,12 @@ class Recipe:
         return varying
 
     def varying(self) -> tuple[str, ...]:
-        """Paths of what differs between patients: what has a law, and what differs between draws."""
+        """Paths of what differs between patients: by a law, or from draw to draw."""
         laws = self.laws()
         if not self.draws:
             return tuple(laws)
         given = {path for one in self.draws for path in one.values}
-        moving = {
-            path for path in given if len({one.values.get(path) for one in self.draws}) > 1
-        }
+        moving = {path for path in given if len({one.values.get(path) for one in self.draws}) > 1}
         return tuple(row.path for row in rows() if row.path in laws or row.path in moving)
 
     def draw_of(self, patients: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -36,7 +36,9 @@ ROOMS: dict[str, tuple[str, str]] = {
     "manifest": ("errors", "pydantic"),
     "variation": ("errors fields units", "pydantic"),
     "arms": ("errors fields regimen", "pydantic"),
-    "study": ("arms errors fields manifest regimen units variation", "numpy pydantic"),
+    "posteriors": ("arms errors fields manifest variation", "numpy pydantic"),
+    "sets": ("arms errors fields manifest posteriors units variation", "pydantic"),
+    "study": ("arms errors fields manifest regimen sets units variation", "numpy pydantic"),
     # The side wing: neither jax nor the model.
     "dataset": ("errors", "dask numpy xarray zarr"),
     "analysis": ("dataset errors", "dask numpy scipy xarray"),
@@ -54,12 +56,13 @@ ROOMS: dict[str, tuple[str, str]] = {
     "doctor": ("backend solve", "jax numpy"),
     "audit": ("model population simulate study", "jax numpy"),
     "preparation": (
-        "dataset errors model observation population simulate study trials variation vocabulary",
+        "dataset errors model observation population sets simulate study trials variation "
+        "vocabulary",
         "jax numpy",
     ),
     "fit": (
-        "analysis arms errors fields individuals manifest model population preparation schedule "
-        "simulate solve study tables trials units variation vocabulary",
+        "analysis arms errors fields individuals manifest model population posteriors preparation "
+        "schedule sets simulate solve study tables trials units variation vocabulary",
         "jax numpy optax pydantic scipy xarray",
     ),
     "evidence": (
@@ -77,9 +80,10 @@ ROOMS: dict[str, tuple[str, str]] = {
     "console": ("errors", "rich typer"),
     "cli_fit": ("console fit", "typer"),
     "cli_weights": ("console tables targets weighting", "typer"),
+    "cli_parameters": ("console errors model population preparation sets tables", "typer"),
     "cli": (
-        "analysis attribution backend cli_fit cli_weights console corridor dataset doctor errors "
-        "evidence figures model study tables",
+        "analysis attribution backend cli_fit cli_parameters cli_weights console corridor dataset "
+        "doctor errors evidence figures study tables",
         "typer xarray",
     ),
     "__main__": ("cli", ""),
