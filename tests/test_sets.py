@@ -1,6 +1,5 @@
 """Parameter sets: what a study draws with one, what stands above it, and every mistake named."""
 
-import dataclasses
 import json
 import math
 from pathlib import Path
@@ -15,13 +14,16 @@ from ketjax.cli import app
 from ketjax.dataset import verify
 from ketjax.errors import Problem, StudyError
 from ketjax.fit import Fit
+from ketjax.fit.drawing import PopulationMap
+from ketjax.fit.free import Free
 from ketjax.model.parameters import leaf
-from ketjax.population import Population, draw
+from ketjax.population import Population, Recipe, draw
 from ketjax.posteriors import Posterior
-from ketjax.preparation import check_recipe, provenance_of, recipe_of
+from ketjax.preparation import check_recipe, provenance_of, recipe_from, recipe_of
 from ketjax.sets import NAMES, ParameterSet
-from ketjax.study import Study
+from ketjax.study import PopulationSettings, Study
 
+SHIPPED = Path(__file__).parents[1] / "fits" / "human.toml"
 FOLDER = Path(__file__).parent / "parameter_sets"
 HEAD = """
 name = "kinetics"
@@ -104,40 +106,53 @@ def test_a_set_is_the_same_numbers_written_by_hand(written) -> None:
 
 
 def test_a_set_draws_whom_the_fit_that_made_it_drew() -> None:
-    """The same function moves both: laws with a centre of their own, bounds and offsets too."""
-    fit = Fit.parse(
-        """
-        name = "check"
-        population = { patients = 16, seed = 5 }
-        profiles = ["P02"]
-        free."score.baseline" = { start = "35 points" }
-        free."demography.weight.spread" = { start = 0.2 }
-        free."inflammation.baseline" = { start = 1.9 }
-        free."absorption.nasal_absorbed_fraction.spread" = {}
-        [arms.open_label]
-        expectancy = "open_label"
-        """
-        if False
-        else FIT
+    """Typical values of laws with a centre or an offset, spreads of bounded ones."""
+    values = {"score.baseline": 35.0, "inflammation.baseline": 1.9, "demography.age": 50.0}
+    spreads = {"demography.weight": 0.3, "score.baseline": 5.0, "score.improvable_share": 0.4}
+    correlations = {"expectancy.course_gain ~ expectancy.gain": 0.2}
+    free = [
+        *(Free(path, "typical value", (path,), "", x, x / 2, 2 * x, "log", 1)
+          for path, x in values.items()),
+        *(Free(f"{path}.spread", "spread", (path,), "", x, x / 2, 2 * x, "log", 1)
+          for path, x in spreads.items()),
+        *(Free(pair, "correlation", tuple(pair.split(" ~ ")), "1", r, -0.9, 0.9, "atanh", 1)
+          for pair, r in correlations.items()),
+    ]  # fmt: skip
+    theirs = PopulationMap.of(Recipe(seed=5), free, PATIENTS)
+    numbers = {"parameters": values, "laws": spreads, "correlations": correlations}
+    tiny = ParameterSet.read(FOLDER / "tiny.toml")
+    chosen = tiny.model_copy(update={**numbers, "posterior": None})
+    settings = PopulationSettings(patients=40, seed=5)
+    ours = draw(recipe_from(settings, {}, chosen), PATIENTS)
+    again = draw(theirs.recipe_at(theirs.start()), PATIENTS)
+    for path in ours.varying:  # a number without bounds and back differs by rounding
+        found, truth = leaf(ours.parameters, path), leaf(again.parameters, path)
+        np.testing.assert_allclose(found, truth, rtol=1e-11, atol=1e-12, err_msg=path)
+
+
+def test_a_fit_starts_from_its_set() -> None:
+    text = SHIPPED.read_text("utf-8")
+    plain = Fit.parse(text)
+    fit = Fit.parse(text.replace("[population]", 'set = "tiny.toml"\n[population]', 1).replace(
+        '"score.weight_potentiation" = {}', '"score.weight_potentiation" = { high = 2 }'
+    ), FOLDER)  # fmt: skip
+    starts = {one.name: one.start for one in fit.unknowns}
+    assert starts["score.weight_potentiation"] == 0.9
+    assert starts["score.weight_potentiation.spread"] == 0.45
+    assert starts["expectancy.course_gain ~ expectancy.gain"] == 0.3
+    assert (
+        starts["score.weight_synapses"]
+        == {o.name: o.start for o in plain.unknowns}["score.weight_synapses"]
     )
-    at = {one.name: one.start for one in fit.unknowns}
-    values = {name: number for name, number in at.items() if not name.endswith(".spread")}
-    spreads = {name.removesuffix(".spread"): at[name] for name in at.keys() - values.keys()}
-    units = {"score.baseline": "{} points", "demography.weight": "{} kg"}
-    lines = ['[provenance]\nname = "x"\nspecies = "human"', "[parameters]"]
-    lines += [
-        f'"{path}" = "{units.get(path, "{}").format(number)}"' for path, number in values.items()
-    ]
-    lines += ["[laws]", *(f'"{path}" = {number!r}' for path, number in spreads.items())]
-    found = ParameterSet.model_validate(
-        ketjax.manifest.parse_toml("\n".join(lines)), context=None
+    assert fit.digest() != plain.digest() and Fit.parse(fit.to_dict()) == fit
+    assert fit.study.set == fit.set and fit.set is not None and fit.set.posterior is None
+    start = fit.population_map(8)
+    truth = draw(recipe_of(fit.study), np.arange(8))
+    np.testing.assert_array_equal(
+        start.drawn.score.weight_potentiation, truth.parameters.score.weight_potentiation
     )
-    people_of_fit = draw(fit.population_map().recipe_at(fit.population_map().start()), PATIENTS)
-    people_of_set = people(fit.study.replace(set=json.loads(found.model_dump_json())))
-    for path in people_of_set.varying:
-        np.testing.assert_allclose(
-            leaf(people_of_set.parameters, path), leaf(people_of_fit.parameters, path), rtol=1e-12
-        )
+    problems = problems_of(lambda: Fit.parse(text.replace("seed = 20", 'seed = 20\nset = "x"')))
+    assert "population.set" in {problem.place for problem in problems}
 
 
 def test_the_study_wins_over_its_set() -> None:
@@ -232,7 +247,7 @@ WRONG_TABLES = {
     "score.weight_potentiation,weight\n1\n": "another length",
     "weight,score.weight_potentiation\n-1,1\n": "negative",
     "weight,score.weight_potentiation\n0,1\n": "all are 0",
-    "expectancy.gain ~ expectancy.course_gain,expectancy.course_gain~expectancy.gain\n0,0\n": "twic",
+    "gates.ampa ~ gates.trkb,gates.trkb~gates.ampa\n0,0\n": "given twice",
     "score.weight_potentiation\n": "empty",
 }
 
@@ -339,7 +354,7 @@ def test_choice_of_draws_is_proportional_to_their_weights() -> None:
     assert np.all((counts == np.floor(expected)) | (counts == np.ceil(expected)))
     # A systematic choice is unbiased; a mean of 200 numbers of variance at most 1/4 has SE 0.036.
     assert np.abs(counts.mean(axis=0) - expected).max() < 5 * 0.036
-    equal = dataclasses.replace if False else Posterior(names=("x",), draws=posterior.draws)
+    equal = Posterior(names=("x",), draws=posterior.draws)
     assert equal.resampled(50, 9) == equal
     assert equal.resampled(100, 9).draws[::2] == equal.draws
 
