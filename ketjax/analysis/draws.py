@@ -109,6 +109,18 @@ def _interval(means: np.ndarray, noise: np.ndarray) -> tuple[float, float, float
     return float(low), float(high), float(share)
 
 
+def format_interval(row: Mapping[str, float], name: str) -> str:
+    """The interval of a quantity between draws as text, or that nothing but noise is seen.
+
+    Args:
+        row: A summary of one arm at one hour, by name.
+        name: The quantity.
+    """
+    if row[f"{name}_noise"] >= 1:
+        return "within noise"
+    return f"{row[f'{name}_draws_low']:.1f} to {row[f'{name}_draws_high']:.1f}"
+
+
 def describe_draws(summary: xr.Dataset) -> str:
     """One sentence on the intervals between draws of a summary."""
     draws, patients = int(summary["n_draws"].max()), int(summary["n_of_draw"].min())

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from ketjax.analysis.draws import between_draws
+from ketjax.analysis.draws import between_draws, format_interval
 from ketjax.dataset.schema import DRAW, NOT_RUN, OK, WEIGHT
 from ketjax.errors import StoreError
 
@@ -249,10 +249,7 @@ def format_table(summary: xr.Dataset) -> str:
                 spreads = [""] * len(cells)
             cells = [cell + spread for cell, spread in zip(cells, spreads, strict=True)]
             if drawn:
-                apart = [
-                    f"{row[f'{name}_draws_low']:.1f} to {row[f'{name}_draws_high']:.1f}"
-                    for name in names
-                ]
+                apart = [format_interval(row, name) for name in names]
                 cells = [cell for pair in zip(cells, apart, strict=True) for cell in pair]
             rows.append(
                 (

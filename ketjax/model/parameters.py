@@ -13,6 +13,7 @@ hand) to the named facts; *assumed* without data; *switch*, set by experiments. 
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 import jax
@@ -719,6 +720,7 @@ class Row:
     meaning: str
 
 
+@cache
 def rows() -> tuple[Row, ...]:
     """The whole table, in the order of the biology."""
     return tuple(_rows(Parameters(), "", {}))

@@ -117,6 +117,10 @@ def test_table_shows_the_interval_beside_the_usual_one() -> None:
     row = summary.isel(arm=0, hour=0)
     low, high = (float(row[f"madrs_change_draws_{end}"]) for end in ("low", "high"))
     assert f"{low:.1f} to {high:.1f}" in text.splitlines()[1]
+    alike = made(0.0, 5.0, seed=0)
+    alike["madrs_rated"] = alike["madrs_rated"] * 0 + np.tile([20.0, 30.0], DRAWS * EACH // 2)
+    alike["draw"] = ("patient", np.arange(DRAWS * EACH) // EACH)  # nearly the same in each draw
+    assert "within noise" in format_table(summarise(alike, [24.0]))
     said = describe_draws(summary)
     assert "60 posterior draws with at least 25 patients each" in said and "noise" in said
     assert all(array.attrs["units"] for array in summary.data_vars.values())
