@@ -94,7 +94,7 @@ def test_weights_count_as_patients_do() -> None:
     ]
     low, high = (float(found[f"x_draws_{end}"].isel(arm=0)) for end in ("low", "high"))
     shrink = np.sqrt(1 - float(found["x_noise"].isel(arm=0)))
-    moved = np.mean(means) + (means - np.mean(means)) * shrink
+    moved = np.mean(means) + np.subtract(means, np.mean(means)) * shrink
     np.testing.assert_allclose((low, high), np.percentile(moved, [2.5, 97.5]), rtol=1e-12)
 
 
