@@ -1,9 +1,12 @@
-"""The data side of fitting: targets, what may move, and the patients as a function of it."""
+"""Fitting: targets, what may move, the patients as a function of it, and how far all is off."""
 
 from ketjax.fit.drawing import PopulationMap
 from ketjax.fit.free import Free
+from ketjax.fit.likelihood import Likelihood
 from ketjax.fit.plan import Fit, Optimise
+from ketjax.fit.priors import Priors
 from ketjax.fit.quantities import QUANTITIES, Quantity
+from ketjax.fit.statistics import Statistics
 from ketjax.fit.targets import Target, read_targets
 from ketjax.fit.transforms import Transform
 
@@ -11,9 +14,12 @@ __all__ = [
     "QUANTITIES",
     "Fit",
     "Free",
+    "Likelihood",
     "Optimise",
     "PopulationMap",
+    "Priors",
     "Quantity",
+    "Statistics",
     "Target",
     "Transform",
     "read_targets",

@@ -12,7 +12,8 @@ from ketjax.analysis.survival import DAY, RELAPSE_RULES
 from ketjax.arms import Arm
 from ketjax.errors import Problem, StudyError, check_name, show
 from ketjax.fit.drawing import laws_at_start
-from ketjax.fit.free import Asked, Free, resolve, table
+from ketjax.fit.free import SPREAD, Asked, Free, resolve, table
+from ketjax.fit.settings import SharedPrior
 from ketjax.fit.targets import Target
 from ketjax.model.laws import FIXED, Law
 from ketjax.model.overrides import OVERRIDES
@@ -222,6 +223,55 @@ def of_free(free: Sequence[Free], arms: Mapping[str, Arm]) -> list[Problem]:
                 allowed = "a design among " + ", ".join(sorted(used))
                 problems.append(Problem(place, message, path, allowed, "", "idle"))
     return problems
+
+
+def of_shared(
+    shared: Mapping[str, SharedPrior], free: Mapping[str, Asked], unknowns: Sequence[Free]
+) -> list[Problem]:
+    """Classes with a common prior whose members are not free, or cannot have one in common."""
+    problems: list[Problem] = []
+    scales = {one.name: one.scale for one in unknowns}
+    classes: dict[str, str] = {}
+    for name, one in shared.items():
+        if len(one.of) < 2:
+            problems.append(
+                Problem(
+                    f"shared.{show(name)}.of", "nothing is shared", show(list(one.of)),
+                    "two free numbers or more", "name more, or remove the class", "too_few",
+                )
+            )  # fmt: skip
+        found = []
+        for k, member in enumerate(one.of):
+            place = f"shared.{show(name)}.of[{k}]"
+            if member not in free:
+                problems += _not_free(place, member, free)
+                continue
+            found += [scales[member]] if member in scales else []
+            if member in classes:
+                both = "twice in this class" if classes[member] == name else "in two classes"
+                hint = "a number has one prior: keep one"
+                problems.append(Problem(place, f"stands {both}", member, "", hint, "duplicate"))
+            elif free[member].prior is not None:
+                hint = f"remove prior from free.{show(member)}: spread of the class stands for it"
+                message = "has a prior of its own as well"
+                problems.append(Problem(place, message, member, "either", hint, "fixed"))
+            classes[member] = name
+        if len(set(found)) > 1:
+            problems.append(
+                Problem(
+                    f"shared.{show(name)}.of", "the numbers move on different scales",
+                    ", ".join(dict.fromkeys(found)), "one scale",
+                    "make a class of each scale", "scale",
+                )
+            )  # fmt: skip
+    return problems
+
+
+def _not_free(place: str, name: str, free: Mapping[str, Asked]) -> list[Problem]:
+    if name not in table() and name.removesuffix(SPREAD) not in table():
+        return check_name(place, name, free, "free number")
+    hint = f'write "{name}" = {{}} in [free], or leave it out here'
+    return [Problem(place, "the number is not free", name, "a name of [free]", hint, "not_free")]
 
 
 def of_targets(

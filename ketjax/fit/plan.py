@@ -35,6 +35,7 @@ from ketjax.fit import checks
 from ketjax.fit.drawing import PopulationMap
 from ketjax.fit.free import Free, FreeTable
 from ketjax.fit.quantities import DAILY, QUANTITIES
+from ketjax.fit.settings import LikelihoodSettings, SharedPrior
 from ketjax.fit.targets import PROFILES, Target, digest, read_targets
 from ketjax.population import Recipe
 from ketjax.sets import ChosenSet, misfits
@@ -145,7 +146,9 @@ class Fit(Section):
         population: who is drawn, as in a study.
         parameters: values that are set and stay.
         free: what may move.
+        shared: classes of free numbers whose priors have one value in common.
         between_trials: SD between trials by quantity, instead of the one of the list.
+        likelihood: how the targets of a trial belong together.
         solver: as in a study.
         optimise: how it is done.
         arms: as in a study; targets name them.
@@ -161,9 +164,11 @@ class Fit(Section):
     population: PopulationSettings
     parameters: Overrides = Field(default_factory=dict)
     free: FreeTable
+    shared: dict[Name, SharedPrior] = Field(default_factory=dict)
     between_trials: Annotated[
         dict[str, float], BeforeValidator(_between), PlainSerializer(_write_between)
     ] = Field(default_factory=dict)
+    likelihood: LikelihoodSettings = LikelihoodSettings()
     solver: SolverSettings = SolverSettings()
     optimise: Optimise = Optimise()
     arms: Annotated[dict[Name, Arm], Field(min_length=1)]
@@ -237,6 +242,7 @@ class Fit(Section):
         if recipe is not None:
             self._unknowns = checks.unknowns(self.free, recipe, self.parameters, problems)
             problems += checks.of_free(self._unknowns, self.arms)
+            problems += checks.of_shared(self.shared, self.free, self._unknowns)
         if given is not None:
             problems += checks.of_counts(self.free, self._table)
         refuse(problems)

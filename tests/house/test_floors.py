@@ -61,8 +61,8 @@ ROOMS: dict[str, tuple[str, str]] = {
         "jax numpy",
     ),
     "fit": (
-        "analysis arms errors fields individuals manifest model population posteriors preparation "
-        "schedule sets simulate solve study tables trials units variation vocabulary",
+        "analysis arms errors fields individuals manifest model observation population posteriors "
+        "preparation schedule sets simulate solve study tables trials units variation vocabulary",
         "jax numpy optax pydantic scipy xarray",
     ),
     "evidence": (
