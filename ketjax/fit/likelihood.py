@@ -81,7 +81,7 @@ class Likelihood:
         number = predictions - mean
         # Where the prediction is no spread, or no share, the logarithms get a harmless number.
         ratio = jnp.where(self._spread, predictions / jnp.where(self._spread, mean, 1.0), 1.0)
-        spread = 0.5 * jnp.log(ratio**2 + EDGE**2)
+        spread = 0.5 * jnp.log((ratio**2 + EDGE**2) / (1 + EDGE**2))  # finite at zero
         share = jnp.where(self._share, mean, 0.5)
         root = deviance_root(share, jnp.where(self._share, predictions, 0.5))
         scale = jnp.asarray(self._whitening.error * np.sqrt(self._patients), predictions.dtype)

@@ -107,7 +107,10 @@ class Ratings:
     def at(self, visits: np.ndarray) -> Ratings:
         """The same patients at some of the visits, by their places."""
         return dataclasses.replace(
-            self, score=self.score[visits], mean=self.mean[visits], exact=self.exact[visits]
+            self,
+            score=pick(self.score, visits),
+            mean=pick(self.mean, visits),
+            exact=self.exact[visits],
         )
 
     @property
@@ -141,14 +144,15 @@ class Ratings:
         """
         # Ratings are whole points: up to 10 means below 10.5 before rounding.
         known = jnp.asarray(points, self.mean.dtype).reshape(1, 1)
-        return self._below(jnp.floor(known + 1e-4) + 0.5, known, width, 0.0)
+        return self._below(jnp.floor(known + 1e-4) + 0.5, known, width, width)
 
     def at_most_own(self, points: jax.Array, width: jax.Array) -> jax.Array:
         """Chance of a rating of at most a number of the patient's own, such as half the score.
 
-        That number is no whole one. Where between two whole points it lies, hence by how much
-        rounding moves it, is averaged over: so the chance is smooth in the patient's score at entry
-        too, and the same in the mean over patients.
+        That number is no whole one: how far rounding moves the threshold depends on where between
+        two points it lies. That is averaged over, which adds the variance of rounding; so the
+        chance is smooth in the score at entry too, and the same in the mean over patients whose
+        scores at entry are spread over several points.
 
         Args:
             points: Threshold [points], shape (patient,) or (visit, patient).
@@ -158,17 +162,35 @@ class Ratings:
             P(Y <= points) [1], shape (visit, patient).
         """
         own = points[None] if points.ndim == 1 else points
-        return self._below(own, own, width, ROUNDING)
+        return self._below(own, own, jnp.sqrt(width**2 + ROUNDING), width)
 
     def _below(
-        self, rounded: jax.Array, known: jax.Array, width: jax.Array, more: float
+        self, rounded: jax.Array, known: jax.Array, more: jax.Array, width: jax.Array
     ) -> jax.Array:
-        """Chance that a rating before rounding is below `rounded`, an exact one below `known`."""
+        """Chance that a rating before rounding is below `rounded`, an exact one up to `known`.
+
+        SDs are added to that of the rater, `more`, and to that of the exact one, `width`.
+        """
         share = jnp.clip(rounded / self.maximum, INSIDE, 1 - INSIDE)
         z = beta_normal(share, self.precision * self.mean, self.precision * (1 - self.mean))
-        z = z / jnp.sqrt(1 + (width**2 + more) / self._scatter)
+        z = z / jnp.sqrt(1 + more**2 / self._scatter)
         step = (known - self.score) / jnp.sqrt(width**2 + LEAST_SD**2)
         return ndtr(jnp.where(self.exact, step, z))
+
+
+def pick(values: jax.Array, visits: np.ndarray) -> jax.Array:
+    """Some of the visits, by slices: their gradient is a sum, where that of a gather is a scatter.
+
+    Args:
+        values: Shape (visit, patient).
+        visits: Places in order.
+
+    Returns:
+        Shape (chosen, patient).
+    """
+    breaks = np.flatnonzero(np.diff(visits) != 1) + 1
+    runs = [values[run[0] : run[-1] + 1] for run in np.split(visits, breaks)]
+    return runs[0] if len(runs) == 1 else jnp.concatenate(runs)
 
 
 def beta_normal(x: jax.Array, a: jax.Array, b: jax.Array) -> jax.Array:

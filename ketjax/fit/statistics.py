@@ -8,8 +8,9 @@ counts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +21,7 @@ from ketjax.analysis.survival import DAY, RELAPSE_RULES
 from ketjax.fit import counts, relapse
 from ketjax.fit.plan import Fit, visits
 from ketjax.fit.quantities import QUANTITIES
-from ketjax.fit.rates import LEAST_SD, Ratings
+from ketjax.fit.rates import LEAST_SD, Ratings, pick
 from ketjax.fit.targets import Target
 from ketjax.model.parameters import Parameters
 from ketjax.observation import Noise, needed
@@ -150,9 +151,17 @@ def places(times: np.ndarray, wanted: tuple[float, ...]) -> np.ndarray:
 class _Arm:
     """One arm as its targets look at it."""
 
-    def __init__(self, of: Statistics, name: str, course: jax.Array, p: Parameters) -> None:
+    def __init__(
+        self,
+        of: Statistics,
+        name: str,
+        course: jax.Array,
+        p: Parameters,
+        width: jax.typing.ArrayLike,
+    ) -> None:
         self._of, self._name, self._course, self._p = of, name, course, p
-        self._rated: dict[float | None, Ratings] = {}
+        self.width = jnp.asarray(width, course.dtype)
+        self._made: dict[tuple[str, float | None], Any] = {}
 
     @property
     def times(self) -> np.ndarray:
@@ -185,74 +194,92 @@ class _Arm:
 
     def ratings(self, target: Target) -> Ratings:
         """Ratings at the visits of the target."""
-        entry = _key(target)
-        if entry not in self._rated:
-            of, name = self._of, self._name
-            self._rated[entry] = Ratings.of(
+        return self._rated(target).at(self.visits(target))
+
+    def changes(self, target: Target) -> jax.Array:
+        """Expected changes from entry [points], shape (visit, patient)."""
+
+        def whole() -> jax.Array:
+            return self._rated(target).expected - self.entry(target)[None]
+
+        return pick(self._once("changes", target, whole), self.visits(target))
+
+    def responds(self, target: Target) -> jax.Array:
+        """Chance that the score has halved [1], shape (visit, patient)."""
+
+        def whole() -> jax.Array:
+            half = (1 - RESPONSE_FRACTION) * self.entry(target)
+            return self._rated(target).at_most_own(half, self.width)
+
+        return pick(self._once("responds", target, whole), self.visits(target))
+
+    def _rated(self, target: Target) -> Ratings:
+        """Ratings at all visits of the arm."""
+
+        def whole() -> Ratings:
+            return Ratings.of(
                 self.scale(target) * self.readout(target),
                 self._p,
-                of._days[name],
+                self._of._days[self._name],
                 self.times,
-                typical=of._fit.recipe.typical,
+                typical=self._of._fit.recipe.typical,
             )
-        return self._rated[entry].at(self.visits(target))
+
+        return self._once("rated", target, whole)
+
+    def _once(self, what: str, target: Target, make: Callable[[], Any]) -> Any:
+        """What targets of equal scores at entry share: a shorter program."""
+        entry = None if np.isnan(target.baseline) else target.baseline
+        if (what, entry) not in self._made:
+            self._made[what, entry] = make()
+        return self._made[what, entry]
 
 
-def _key(target: Target) -> float | None:
-    """Mean score at entry of the trial, if it is known [points]."""
-    return None if np.isnan(target.baseline) else target.baseline
-
-
-def _number(target: Target, arms: list[_Arm], width: jax.Array) -> jax.Array:
+def _number(target: Target, arms: list[_Arm]) -> jax.Array:
     """What a study would find of one target [unit of the quantity]."""
     arm = arms[0]
     match target.quantity:
         case "score":
             return arm.ratings(target).expected[0].mean()
         case "change":
-            return _changes(arm, target)[0].mean()
+            return arm.changes(target)[0].mean()
         case "percent change":
-            return (_changes(arm, target)[0] / arm.entry(target)).mean()
+            return (arm.changes(target)[0] / arm.entry(target)).mean()
         case "SD of change":
             return _root(_variance(arm, target))
         case "response":
-            return _responds(arm, target, width)[0].mean()
+            return arm.responds(target)[0].mean()
         case "remission":
-            return arm.ratings(target).at_most(REMISSION_SCORE, width)[0].mean()
+            return arm.ratings(target).at_most(REMISSION_SCORE, arm.width)[0].mean()
         case "sustained response":
-            return relapse.at_least_two(_responds(arm, target, width)).mean()
+            return relapse.at_least_two(arm.responds(target)).mean()
         case "difference of changes":
-            ours, theirs = (_changes(one, target)[0].mean() for one in arms)
+            ours, theirs = (one.changes(target)[0].mean() for one in arms)
             return ours - theirs
         case "effect size":
-            ours, theirs = (_changes(one, target)[0].mean() for one in arms)
+            ours, theirs = (one.changes(target)[0].mean() for one in arms)
             pooled = sum(_variance(one, target) for one in arms) / 2
             return (theirs - ours) / _root(pooled)
         case "share of final gain":
-            then, final = _changes(arm, target).mean(axis=1)
+            then, final = arm.changes(target).mean(axis=1)
             return then * final / (final**2 + NEGLIGIBLE**2)
         case "share not relapsed" | "restricted mean days":
-            share, days = _well(arm, target, width)
+            share, days = _well(arm, target)
             return share[-1] if target.kind.unit == "1" else relapse.restricted_mean(share, days)
         case quantity if target.rule:
-            share, days = _well(arm, target, width)
+            share, days = _well(arm, target)
             return relapse.quantile(share, days, QUANTITIES[quantity].level)
         case quantity:
             course = arm.readout(target)
-            values = course[arm.visits(target)]
+            values = pick(course, arm.visits(target))
             if quantity.startswith("change of "):
                 return (values[0] - course[0]).mean()
             return values.max(axis=0).mean()  # of one time, that
 
 
-def _changes(arm: _Arm, target: Target) -> jax.Array:
-    """Expected changes from entry [points], shape (visit, patient)."""
-    return arm.ratings(target).expected - arm.entry(target)[None]
-
-
 def _variance(arm: _Arm, target: Target) -> jax.Array:
     """Variance over patients of the change [points^2]: what patients and what raters add."""
-    changes = _changes(arm, target)[0]
+    changes = arm.changes(target)[0]
     between = ((changes - changes.mean()) ** 2).sum() / max(changes.size - 1, 1)
     return between + arm.ratings(target).variance[0].mean()
 
@@ -262,15 +289,9 @@ def _root(variance: jax.Array) -> jax.Array:
     return jnp.sqrt(variance + LEAST_SD**2)
 
 
-def _responds(arm: _Arm, target: Target, width: jax.Array) -> jax.Array:
-    """Chance that the score has halved [1], shape (visit, patient)."""
-    half = (1 - RESPONSE_FRACTION) * arm.entry(target)
-    return arm.ratings(target).at_most_own(half, width)
-
-
-def _well(arm: _Arm, target: Target, width: jax.Array) -> tuple[jax.Array, np.ndarray]:
+def _well(arm: _Arm, target: Target) -> tuple[jax.Array, np.ndarray]:
     """Share of responders who are still well at each visit, and days since the clock's start."""
     times = arm.times[arm.visits(target)]
     rule = RELAPSE_RULES[target.rule]
-    share = relapse.share_well(arm.ratings(target), arm.entry(target), rule, width)
+    share = relapse.share_well(arm.ratings(target), arm.entry(target), rule, arm.width)
     return share, (times - times[0]) / DAY

@@ -4,10 +4,8 @@ import csv
 import io
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.stats import norm
 
 from ketjax.analysis.survival import RELAPSE_RULES
 from ketjax.fit import Fit
@@ -32,7 +30,7 @@ seed = 4
 expectancy = "open_label"
 """
 SHAM = '\n[arms.sham]\nexpectancy = "open_label"\n'
-MANY = 20_000
+MANY = 10_000
 
 
 def line(quantity: str, time: str = "24 h", **more: object) -> str:
@@ -143,17 +141,108 @@ def test_visits_and_readouts_are_those_that_targets_need(everything) -> None:
 
 
 def test_smooth_numbers_are_those_of_counts(everything) -> None:
-    """Ratings of 20,000 patients, drawn; their days are the same, so raters alone differ.
+    """Ratings of 10,000 patients, drawn; their days are the same, so raters alone differ.
 
-    SEs are those of raters: 0.35 percentage points of a share of all patients at most, 0.02 points
+    SEs are those of raters: 0.5 percentage points of a share of all patients at most, 0.02 points
     of a mean. Quantiles go by whole visits where patients are counted: half a day either way.
     """
     fit, asked, course, p = everything
     smooth = np.asarray(jax.jit(asked.predict)(course, p, 0.0))
     hard = asked.predict_hard(course, p)
-    print(*[(t.name, round(float(a),4), round(float(b),4)) for t,a,b in zip(fit.summaries, smooth, hard)], sep="\n")
     for target, ours, counted in zip(fit.summaries, smooth, hard, strict=True):
         within = {"points": 0.06, "1": 0.012, "day": 0.15}.get(target.kind.unit, 1e-9)
         if target.kind.error == "quantile":
             within = 0.55
         assert ours == pytest.approx(counted, abs=within), target.name
+
+
+def test_normal_scores_have_their_known_response(plan) -> None:
+    """Everybody enters at 40 and is at 20 (SD 5) with no better days: half of them respond."""
+    asked = Statistics(plan(line("response"), line("SD of change")), np.arange(4000))
+    p = replace(Parameters(), {"score.baseline": 40.0, "rating.fluctuation": 0.0})
+    z = norm.ppf((np.arange(4000) + 0.5) / 4000)
+    for middle in (20.0, 24.0):
+        course = np.stack([np.full(4000, 40.0), middle + 5 * z])[None]
+        share, spread = np.asarray(asked.predict({"drug": course}, {"drug": p}))
+        m = middle / 60
+        rater = 3600 * (m * (1 - m) - (5 / 60) ** 2) / 152 + 1 / 12
+        assert spread == pytest.approx(np.hypot(5, np.sqrt(rater)), rel=2e-3)
+        truth = norm.cdf((20 - middle) / np.hypot(5, np.sqrt(rater)))
+        assert share == pytest.approx(truth, abs=6e-3)  # a Beta number is not quite normal
+
+
+SLOPED = (
+    line("change", "2 h", baseline=37),
+    line("SD of change"),
+    line("remission"),
+    line("sustained response", stop="96 h"),
+    line("effect size", versus="sham"),
+    line("share of final gain", stop="5 day"),
+    line("share not relapsed", "8 day", rule="half_of_gain"),
+    line("restricted mean days", "8 day", rule="quarter_of_gain"),
+    line("median days to relapse", "8 day", rule="score_of_20"),
+    line("highest dissociation", "1 h", stop="2 h"),
+)
+
+
+@pytest.fixture
+def sloped(plan):
+    asked = Statistics(plan(*SLOPED), np.arange(6))
+    p = people(6)
+
+    def of(course):
+        return asked.predict(course, dict.fromkeys(asked.times, p), 0.5)
+
+    return asked, p, jax.jit(lambda c, w: jax.vjp(of, c)[1](w)[0]), jax.jit(of)
+
+
+def test_gradients_are_those_of_differences(sloped) -> None:
+    """Along random directions of all courses at once, in float64; and in float32 they are there."""
+    asked, p, back, of = sloped
+    start = courses(asked, p)
+    rng = np.random.default_rng(1)
+    way = {arm: rng.standard_normal(course.shape) for arm, course in start.items()}
+    step = 1e-5
+    there, here = (
+        np.asarray(of({arm: start[arm] + side * step * way[arm] for arm in start}))
+        for side in (1, -1)
+    )
+    for k, slope in enumerate((there - here) / (2 * step)):
+        found = back(start, jnp.zeros(len(SLOPED)).at[k].set(1.0))
+        along = sum(float((np.asarray(found[arm]) * way[arm]).sum()) for arm in way)
+        assert along == pytest.approx(slope, rel=1e-6, abs=1e-8), SLOPED[k]
+
+
+@pytest.mark.parametrize("level", [0.0, 1e-9, 60.0])
+def test_gradients_are_finite_at_the_ends(sloped, level: float) -> None:
+    asked, p, back, of = sloped
+    course = {arm: np.full_like(values, level) for arm, values in courses(asked, p).items()}
+    assert np.all(np.isfinite(of(course)))
+    found = back(course, jnp.ones(len(SLOPED)))
+    assert all(np.all(np.isfinite(values)) for values in found.values())
+
+
+def test_float32_stays_float32(plan) -> None:
+    asked = Statistics(plan(*RATED[5:8]), np.arange(6))
+    p = people(6)
+    course = {arm: values.astype(np.float32) for arm, values in courses(asked, p).items()}
+    assert asked.predict(course, dict.fromkeys(asked.times, p)).dtype == jnp.float32
+
+
+def test_width_is_a_wider_rater(plan) -> None:
+    """It vanishes as it shrinks, and makes shares more even."""
+    asked = Statistics(plan(line("response"), line("remission")), np.arange(500))
+    p = people(500)
+    course, own = courses(asked, p), dict.fromkeys(asked.times, p)
+    none, little, wide = (np.asarray(asked.predict(course, own, w)) for w in (0.0, 1e-3, 20.0))
+    np.testing.assert_allclose(little, none, atol=1e-6)
+    assert np.all(np.abs(wide - 0.5) < np.abs(none - 0.5) + 0.05)
+
+
+def test_typical_patients_are_rated_without_noise(plan) -> None:
+    head = HEAD.replace("seed = 4", "seed = 4\ntypical = true")
+    asked = Statistics(plan(line("response"), line("SD of change"), head=head), np.arange(3))
+    p = replace(Parameters(), {"score.baseline": 40.0})
+    course = {"drug": np.array([[[40.0] * 3, [19.0, 20.5, 15.0]]])}
+    for found in (asked.predict(course, {"drug": p}), asked.predict_hard(course, {"drug": p})):
+        np.testing.assert_allclose(found, [2 / 3, np.std([19, 20.5, 15], ddof=1)], atol=1e-6)
