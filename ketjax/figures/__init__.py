@@ -3,6 +3,12 @@
 from ketjax.figures.attribution import plot_shares
 from ketjax.figures.courses import plot_cascade, plot_response
 from ketjax.figures.evidence import plot_evidence
+from ketjax.figures.fits import (
+    plot_intervals,
+    plot_profiles,
+    plot_spectrum,
+    plot_targets,
+)
 from ketjax.figures.panels import plot_outcomes, plot_panels
 from ketjax.figures.style import save
 from ketjax.figures.survival import plot_survival
@@ -10,10 +16,14 @@ from ketjax.figures.survival import plot_survival
 __all__ = [
     "plot_cascade",
     "plot_evidence",
+    "plot_intervals",
     "plot_outcomes",
     "plot_panels",
+    "plot_profiles",
     "plot_response",
     "plot_shares",
+    "plot_spectrum",
     "plot_survival",
+    "plot_targets",
     "save",
 ]

@@ -1,0 +1,263 @@
+"""Draws of the free numbers from what data and priors leave possible.
+
+A normal law about the optimum proposes, the objective itself corrects: importance sampling with
+Pareto-smoothed weights. It is done in numbers z in which the prior, cut off at the bounds, is
+standard normal: what the data do not tell then has the prior's law exactly, bounds included.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import ndtr, ndtri
+from scipy.optimize import least_squares
+
+from ketjax.fit import pareto
+from ketjax.fit.free import Free
+from ketjax.fit.transforms import on_scale
+from ketjax.fit.uncertainty import Floats, Objective, departures, in_units, reach
+
+MOST_EVALUATIONS = 30  # of the objective, to find the centre
+TOLERANCE = 1e-6  # least relative fall for which the search goes on
+FEW = 100.0  # effective draws below which a summary of them is rough; assumed
+
+
+class PriorNumbers:
+    """Numbers z in which the prior within the bounds is standard normal.
+
+    Equation:
+        d = (scale(x) - scale(start))/SD,  in [a, b] by the bounds;  Phi: standard normal law
+        Phi(z) = (Phi(d) - Phi(a)) / (Phi(b) - Phi(a))
+    """
+
+    def __init__(self, free: Sequence[Free]) -> None:
+        """Keep the laws.
+
+        Args:
+            free: What may move.
+        """
+        self.free = tuple(free)
+        self._ends = reach(free)
+
+    def to_theta(self, z: Floats) -> Floats:
+        """Numbers without bounds, of the same shape (..., free)."""
+        with jax.enable_x64(True):
+            return np.asarray(self._theta(jnp.asarray(z, jnp.float64)))
+
+    def of_theta(self, theta: Floats) -> Floats:
+        """Numbers z, of the same shape (..., free)."""
+        numbers = in_units(self.free, theta)
+        with jax.enable_x64(True):
+            d = [one.departure(numbers[..., k]) for k, one in enumerate(self.free)]
+            low, high = (ndtr(end) for end in self._ends)
+            departure = jnp.stack([jnp.asarray(one) for one in d], axis=-1)
+            # From the nearer end, so that neither loses digits.
+            below = jnp.clip((ndtr(departure) - low) / (high - low), 0, 1)
+            above = jnp.clip((ndtr(-departure) - ndtr(-self._ends[1])) / (high - low), 0, 1)
+            return np.asarray(jnp.where(departure < 0, ndtri(below), -ndtri(above)))
+
+    def slopes(self, z: Floats) -> Floats:
+        """Change of each number without bounds for a change of z, shape (free,)."""
+        with jax.enable_x64(True):
+            at = jnp.asarray(z, jnp.float64)
+            return np.asarray(jax.jvp(self._theta, (at,), (jnp.ones_like(at),))[1])
+
+    def _theta(self, z: jax.Array) -> jax.Array:
+        low, high = (jnp.asarray(end) for end in self._ends)
+        room = ndtr(high) - ndtr(low)
+        left = ndtri(ndtr(low) + room * ndtr(z))
+        right = -ndtri(ndtr(-high) + room * ndtr(-z))
+        departure = jnp.where(z < 0, left, right)
+        columns = []
+        for k, one in enumerate(self.free):
+            scaled = on_scale(one.scale, one.start) + one.prior * departure[..., k]
+            number = _from_scale(one.scale, scaled)
+            columns.append(one.transform.inverse(number))
+        return jnp.stack(columns, axis=-1)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Posterior:
+    """Weighted draws.
+
+    Attributes:
+        free: What may move.
+        theta: Numbers without bounds, shape (draw, free).
+        numbers: In their own units, shape (draw, free).
+        weights: Smoothed, adding to one, shape (draw,).
+        shape: k of the Pareto law of the largest weights.
+        failed: Draws at which the objective was not finite; their weight is zero.
+        centre: Where the proposal was centred, numbers without bounds, shape (free,).
+    """
+
+    free: tuple[Free, ...]
+    theta: Floats
+    numbers: Floats
+    weights: Floats
+    shape: float
+    failed: int
+    centre: Floats
+
+    @property
+    def effective(self) -> float:
+        """Effective number of draws."""
+        return pareto.effective(self.weights)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What speaks against the draws; nothing where they can be used."""
+        count = self.weights.size
+        found = []
+        if self.failed:
+            found.append(f"{self.failed} of {count} draws could not be simulated and have no weight")
+        if not pareto.trusted(self.shape, count):
+            found.append(
+                f"the weights have a heavy tail (k = {self.shape:.2f}): the posterior is far from "
+                "normal; take the profiles, or more draws with a wider proposal"
+            )
+        if self.effective < FEW:
+            found.append(
+                f"only {self.effective:.0f} effective draws of {count}: quantiles are rough; "
+                "take more draws"
+            )
+        return tuple(found)
+
+    def mean(self) -> Floats:
+        """Weighted means in their own units, shape (free,)."""
+        return self.weights @ self.numbers
+
+    def quantiles(self, levels: Sequence[float]) -> Floats:
+        """Weighted quantiles in their own units, shape (level, free)."""
+        found = []
+        for column in self.numbers.T:
+            order = np.argsort(column)
+            share = np.cumsum(self.weights[order]) - 0.5 * self.weights[order]
+            found.append(np.interp(levels, share, column[order]))
+        return np.array(found).T
+
+    def resampled(self, count: int, seed: int = 1) -> Floats:
+        """Draws of equal weight in their own units, shape (count, free)."""
+        return self.numbers[pareto.resample(self.weights, count, seed)]
+
+
+def posterior(
+    objective: Objective,
+    free: Sequence[Free],
+    theta: Floats,
+    draws: int,
+    *,
+    seed: int = 1,
+    degrees: float = np.inf,
+    inflation: float = 1.0,
+    tell: Callable[[int], None] = lambda _: None,
+) -> Posterior:
+    """Draw from the posterior.
+
+    Equation:
+        target   exp(-data(theta(z)) - z'z/2),  data: the objective without its priors
+        proposal normal, or Student's t, about the target's mode with covariance
+                 inflation^2 (J'J + I)^-1,  J: derivatives of the residuals of data by z
+
+    Args:
+        objective: What was minimised; a method `value(theta, width)` is used if it has one.
+        free: What may move, in the order of the objective.
+        theta: The optimum, numbers without bounds, shape (free,).
+        draws: How many; each takes one evaluation of the objective.
+        seed: Of the random numbers; a larger number of draws begins with the same ones.
+        degrees: Of freedom of Student's t, above 2; infinite for a normal proposal.
+        inflation: Of the SDs of the proposal.
+        tell: Called with the number of draws done.
+
+    Returns:
+        Draws and their weights.
+
+    Raises:
+        ValueError: The objective is finite at no draw.
+    """
+    prior = PriorNumbers(free)
+    centre, covariance = _mode(objective, prior, np.asarray(theta, float))
+    factor = np.linalg.cholesky(covariance) * inflation
+    normals, divisors = _random(seed, draws, len(prior.free), degrees)
+    z = centre + (normals / divisors[:, None]) @ factor.T
+    thetas = prior.to_theta(z)
+    numbers = in_units(prior.free, thetas)
+    priors = departures(prior.free, numbers)
+    value = getattr(objective, "value", None) or (
+        lambda theta, width: objective.value_and_gradient(theta, width)[0]
+    )
+    misfit = np.full(draws, np.inf)
+    for j, one in enumerate(thetas):
+        whole = float(value(one, 0.0)) if np.all(np.isfinite(one)) else np.inf
+        if np.isfinite(whole):
+            misfit[j] = whole - 0.5 * priors[j] @ priors[j]
+        tell(j + 1)
+    finite = np.isfinite(misfit)
+    if not finite.any():
+        raise ValueError("the objective is finite at no draw")
+    distance = np.sum((normals / divisors[:, None]) ** 2, axis=1)
+    proposed = -0.5 * distance
+    if np.isfinite(degrees):
+        proposed = -0.5 * (degrees + len(prior.free)) * np.log1p(distance / degrees)
+    logs = np.where(finite, -misfit - 0.5 * np.sum(z**2, axis=1) - proposed, -np.inf)
+    weights, shape = pareto.smooth(logs)
+    failed = int(np.sum(~finite))
+    at = prior.to_theta(centre)
+    return Posterior(prior.free, thetas, numbers, weights, shape, failed, at)
+
+
+def _mode(objective: Objective, prior: PriorNumbers, theta: Floats) -> tuple[Floats, Floats]:
+    """Most likely z, and the covariance about it."""
+    numbers = len(prior.free)
+    kept: dict[bytes, tuple[Floats, Floats]] = {}
+
+    def evaluate(z: Floats) -> tuple[Floats, Floats]:
+        key = z.tobytes()
+        if key not in kept:
+            residuals, jacobian = objective.residuals_and_jacobian(prior.to_theta(z))
+            own = np.size(residuals) - numbers
+            data = np.asarray(jacobian, float)[:own] * prior.slopes(z)
+            kept.clear()
+            kept[key] = (
+                np.concatenate([np.asarray(residuals, float)[:own], z]),
+                np.vstack([data, np.eye(numbers)]),
+            )
+        return kept[key]
+
+    # An optimum on a bound lies at infinity here.
+    start = np.clip(prior.of_theta(theta), -3.0, 3.0)
+    found = least_squares(
+        lambda z: evaluate(z)[0],
+        start,
+        jac=lambda z: evaluate(z)[1],
+        ftol=TOLERANCE,
+        xtol=TOLERANCE,
+        gtol=TOLERANCE,
+        max_nfev=MOST_EVALUATIONS,
+    )
+    _, singular, rows = np.linalg.svd(found.jac[:-numbers], full_matrices=False)
+    lost = singular**2 / (1 + singular**2)
+    return found.x, np.eye(numbers) - (rows.T * lost) @ rows
+
+
+def _random(seed: int, draws: int, numbers: int, degrees: float) -> tuple[Floats, Floats]:
+    """Standard normal numbers (draw, free) and what Student's t divides them by (draw,)."""
+    one, other = np.random.default_rng(seed).spawn(2)
+    normals = one.standard_normal((draws, numbers))
+    if not np.isfinite(degrees):
+        return normals, np.ones(draws)
+    return normals, np.sqrt(other.chisquare(degrees, draws) / degrees)
+
+
+def _from_scale(scale: str, number: jax.Array) -> jax.Array:
+    """The inverse of `on_scale`."""
+    maps: dict[str, Callable[[jax.Array], jax.Array]] = {
+        "identity": lambda x: x,
+        "log": jnp.exp,
+        "logit": jax.nn.sigmoid,
+        "atanh": jnp.tanh,
+    }
+    return maps[scale](number)
