@@ -1,5 +1,6 @@
 """What a fit knows: directions, intervals, profiles, and its targets beside the simulation."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from ketjax.figures.style import ARM_COLOURS, TEXT_SIZE, draw_legend, tidy
 
@@ -24,6 +26,7 @@ DEEPEST = 8.0
 """Departures from the start that are drawn in full [SD of the prior]."""
 
 PROFILE_COLUMNS = 4
+TITLE_WIDTH, LABEL_WIDTH = 40, 54  # letters in a line
 HEADING_ROWS = 2.2
 """Height of the title and the axis of a panel of targets, in rows."""
 
@@ -160,7 +163,7 @@ def plot_profiles(found: xr.Dataset, title: str = "", figure: Figure | None = No
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes, k in zip(grid.flat, range(size), strict=False):
         one = found.isel(number=k).dropna("point", subset=["value"])
-        lowest = int(one["rise"].argmin())
+        lowest = int(np.argmin(one["rise"].to_numpy()))
         data = one["data"] - one["data"][lowest]
         axes.axhline(level, color="0.5", linewidth=0.8, linestyle=":")
         axes.plot(one["value"], data, color="#E69F00", linewidth=1.2)
@@ -168,10 +171,18 @@ def plot_profiles(found: xr.Dataset, title: str = "", figure: Figure | None = No
         for side in ("low", "high"):
             if not bool(one[f"open_{side}"]):
                 axes.axvline(float(one[side]), color="0.3", linewidth=0.9, linestyle="--")
-        opened = [side for side, e in (("left", "low"), ("right", "high")) if one[f"open_{e}"]]
-        name = str(one["number"].item())
-        heading = f"{name}: open to the {' and '.join(opened)}" if opened else name
-        axes.set_title(heading, loc="left", fontsize=TEXT_SIZE)
+            else:
+                axes.annotate(
+                    "open",
+                    (0.02 if side == "low" else 0.98, 0.92),
+                    xycoords="axes fraction",
+                    ha="left" if side == "low" else "right",
+                    fontsize=TEXT_SIZE,
+                    color=RED,
+                )
+        name = textwrap.fill(str(one["number"].item()).replace(".", ". "), TITLE_WIDTH)
+        axes.set_title(name.replace(". ", "."), loc="left", fontsize=TEXT_SIZE)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
         tidy(axes)
         axes.set_ylim(min(-0.4, max(float(data.min()), -level)), 1.6 * level)
     for axes in list(grid.flat)[size:]:
@@ -209,7 +220,7 @@ def plot_targets(
     columns = _in_columns({key: len(own) + HEADING_ROWS for key, own in groups.items()})
     rows = max(sum(len(groups[key]) + HEADING_ROWS for key in column) for column in columns)
     if figure is None:
-        figure = Figure(figsize=(7.0 * len(columns), 0.9 + 0.2 * rows), layout="constrained")
+        figure = Figure(figsize=(7.2 * len(columns), 0.9 + 0.25 * rows), layout="constrained")
     parts = figure.subfigures(1, len(columns), squeeze=False)[0]
     for part, column in zip(parts, columns, strict=True):
         heights = [len(groups[key]) + HEADING_ROWS for key in column]
@@ -244,9 +255,11 @@ def _draw_targets(axes: Axes, key: tuple[str, str], own: Sequence[Mapping[str, A
     profile, unit = key
     heading = profile if unit == "1" else f"{profile} [{unit}]"
     axes.set_title(heading, loc="left", fontsize=TEXT_SIZE, fontweight="bold")
-    axes.set_yticks(range(len(own)), [str(record["label"]) for record in own])
+    labels = [textwrap.fill(str(record["label"]), LABEL_WIDTH) for record in own]
+    axes.set_yticks(range(len(own)), labels)
     tidy(axes)
     axes.tick_params(labelsize=TEXT_SIZE - 1.5)
+    axes.tick_params(axis="y", labelsize=TEXT_SIZE - 2)
     axes.set_ylim(len(own) - 0.4, -0.6)
 
 

@@ -58,7 +58,7 @@ class Direction:
         saying = SAYING[self.kind][len(self.participants) == 1]
         if self.structural:
             saying = "the targets cannot tell, however exact they are"
-        return f"{words}: {saying} (data {_times(self.eigenvalue)} of the prior)"
+        return f"{words}: {saying} (data {_times(self.eigenvalue)})"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -149,5 +149,9 @@ def _listed(names: list[str]) -> str:
 
 
 def _times(eigenvalue: float) -> str:
-    """How many times the prior the data say, with two digits."""
-    return "nothing" if eigenvalue < 1e-9 else f"{eigenvalue:.2g}"
+    """How much the data say beside the prior, with two digits."""
+    if eigenvalue < 1e-9:
+        return "nothing, all by the prior"
+    if eigenvalue < 1:
+        return f"{eigenvalue:.2g} of the prior"
+    return f"{eigenvalue:.3g} times the prior"

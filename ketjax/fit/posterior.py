@@ -49,16 +49,18 @@ class PriorNumbers:
             return np.asarray(self._theta(jnp.asarray(z, jnp.float64)))
 
     def of_theta(self, theta: Floats) -> Floats:
-        """Numbers z, of the same shape (..., free)."""
-        numbers = in_units(self.free, theta)
+        """Numbers z, of the same shape (..., free); infinite on a bound."""
+        d = departures(self.free, in_units(self.free, theta))
+        columns = []
         with jax.enable_x64(True):
-            d = [one.departure(numbers[..., k]) for k, one in enumerate(self.free)]
-            low, high = (ndtr(end) for end in self._ends)
-            departure = jnp.stack([jnp.asarray(one) for one in d], axis=-1)
-            # From the nearer end, so that neither loses digits.
-            below = jnp.clip((ndtr(departure) - low) / (high - low), 0, 1)
-            above = jnp.clip((ndtr(-departure) - ndtr(-self._ends[1])) / (high - low), 0, 1)
-            return np.asarray(jnp.where(departure < 0, ndtri(below), -ndtri(above)))
+            for k, (low, high) in enumerate(zip(*self._ends, strict=True)):
+                below, room, above = self._shares(low, high)
+                at = d[..., k]
+                # From the nearer end, so that neither loses digits.
+                left = ndtri(jnp.clip((ndtr(at) - below) / room, 0, 1))
+                right = -ndtri(jnp.clip((ndtr(-at) - above) / room, 0, 1))
+                columns.append(np.where(at < 0, left, right))
+        return np.stack(columns, axis=-1)
 
     def slopes(self, z: Floats) -> Floats:
         """Change of each number without bounds for a change of z, shape (free,)."""
@@ -67,17 +69,21 @@ class PriorNumbers:
             return np.asarray(jax.jvp(self._theta, (at,), (jnp.ones_like(at),))[1])
 
     def _theta(self, z: jax.Array) -> jax.Array:
-        low, high = (jnp.asarray(end) for end in self._ends)
-        room = ndtr(high) - ndtr(low)
-        left = ndtri(ndtr(low) + room * ndtr(z))
-        right = -ndtri(ndtr(-high) + room * ndtr(-z))
-        departure = jnp.where(z < 0, left, right)
         columns = []
-        for k, one in enumerate(self.free):
-            scaled = on_scale(one.scale, one.start) + one.prior * departure[..., k]
-            number = _from_scale(one.scale, scaled)
-            columns.append(one.transform.inverse(number))
+        for k, (one, low, high) in enumerate(zip(self.free, *self._ends, strict=True)):
+            below, room, above = self._shares(low, high)
+            at = z[..., k]
+            left, right = below + room * ndtr(at), above + room * ndtr(-at)
+            departure = jnp.where(at < 0, ndtri(left), -ndtri(right))
+            scaled = float(on_scale(one.scale, one.start)) + one.prior * departure
+            columns.append(one.transform.inverse(_from_scale(one.scale, scaled)))
         return jnp.stack(columns, axis=-1)
+
+    @staticmethod
+    def _shares(low: float, high: float) -> tuple[float, float, float]:
+        """Parts of the standard normal law below the bounds, between them and above them."""
+        below, above = float(ndtr(float(low))), float(ndtr(-float(high)))
+        return below, 1.0 - below - above, above
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

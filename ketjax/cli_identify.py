@@ -1,0 +1,60 @@
+"""The command `ketjax identify`: parsing and printing only."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from ketjax.console import mistakes, say
+
+
+def identify(
+    folder: Annotated[Path, typer.Argument(help="The folder of a finished fit.")],
+    profiles: Annotated[
+        list[str] | None,
+        typer.Option("--profile", help="A free number to profile; can be given again."),
+    ] = None,
+    draws: Annotated[int, typer.Option(min=0, help="Draws from the posterior.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = 1,
+    overwrite: Annotated[bool, typer.Option(help="Replace files that are there.")] = False,
+    format_: Annotated[
+        Literal["text", "csv", "markdown"], typer.Option("--format", help="How to print.")
+    ] = "text",
+    json_: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """How well a fit knows its numbers: intervals, flat directions, profiles, draws."""
+    with mistakes():
+        from ketjax.fit.objective import objective_of  # pyright: ignore[reportMissingImports]
+        from ketjax.fit.plan import Fit
+        from ketjax.fit.report import examine, optimum_of
+        from ketjax.tables import formatted
+
+        fit = Fit.read(folder / "fit.toml")
+        theta = optimum_of(folder, fit.unknowns)
+        found = examine(
+            objective_of(fit),
+            fit.unknowns,
+            theta,
+            folder,
+            profiles=profiles or (),
+            draws=draws,
+            seed=seed,
+            title=fit.name,
+            overwrite=overwrite,
+            tell=say,
+        )
+        head, lines = found.table()
+        if json_:
+            records = [dict(zip(head, line, strict=True)) for line in lines]
+            directions = [one.text for one in found.spectrum.directions]
+            summary = {"numbers": records, "rank": found.spectrum.rank, "directions": directions}
+            sys.stdout.write(json.dumps(summary, indent=2) + "\n")
+        else:
+            sys.stdout.write(formatted(head, lines, format_))
+            if format_ == "text":
+                sys.stdout.write("\n" + found.closing())
+            else:
+                say(found.closing())
+        say(f"Written: {', '.join(str(path) for path in found.files)}")
