@@ -59,9 +59,7 @@ def plot_spectrum(found: xr.Dataset, title: str = "", figure: Figure | None = No
     left.set_xlabel("information of the data\nover that of the priors", fontsize=TEXT_SIZE)
     tidy(left)
     left.set_ylim(size - 0.5, -0.5)
-    image = right.imshow(
-        found["loading"].to_numpy(), cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto"
-    )
+    image = right.imshow(found["loading"].to_numpy(), cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
     names = [str(name) for name in found["number"].values]
     right.set_xticks(places, names, rotation=90, fontsize=TEXT_SIZE - 0.5)
     right.tick_params(length=2)
@@ -116,7 +114,8 @@ def plot_intervals(known: xr.Dataset, title: str = "", figure: Figure | None = N
             edge = max(edge, *np.abs(drawn).tolist())
         unit = "" if str(one["unit"].item()) == "1" else f" {one['unit'].item()}"
         axes.annotate(
-            f"{float(one['value']):.3g} ({float(one['low']):.3g} to {float(one['high']):.3g}){unit}",
+            "{:.3g} ({:.3g} to {:.3g})".format(*(float(one[n]) for n in ("value", "low", "high")))
+            + unit,
             (1.01, place),
             xycoords=axes.get_yaxis_transform(),
             va="center",
@@ -157,9 +156,7 @@ def plot_profiles(found: xr.Dataset, title: str = "", figure: Figure | None = No
     rows = -(-size // columns)
     level = float(found.attrs["rise_of_interval"])
     if figure is None:
-        figure = Figure(
-            figsize=(max(3.1 * columns, 5.4), 2.5 * rows + 0.9), layout="constrained"
-        )
+        figure = Figure(figsize=(max(3.1 * columns, 5.4), 2.5 * rows + 0.9), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes, k in zip(grid.flat, range(size), strict=False):
         one = found.isel(number=k).dropna("point", subset=["value"])

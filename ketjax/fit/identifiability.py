@@ -72,6 +72,9 @@ class Spectrum:
         rank: Directions about which the data say anything, to the precision of the derivatives.
         tolerance: That precision: singular values below it times the largest count as zero.
         directions: The same in words.
+        unseen: Numbers about which the data say less than the prior even if all others are known.
+        ridges: Flat directions among all other numbers, the flattest first: each of these would be
+            seen if the others were known, so one makes up for another.
     """
 
     names: tuple[str, ...]
@@ -80,6 +83,8 @@ class Spectrum:
     rank: int
     tolerance: float
     directions: tuple[Direction, ...]
+    unseen: tuple[str, ...]
+    ridges: tuple[Direction, ...]
 
     def dataset(self) -> xr.Dataset:
         """Eigenvalues and loadings with names: `eigenvalue`, `loading`, `kind`, `text`."""
@@ -102,6 +107,7 @@ def spectrum(found: Information, precision: float | None = None) -> Spectrum:
         A = S Jd' Jd S,  S = diag(1/|slope of each departure|);  A v = lambda v
         share of a number in a direction: v_k^2
         flat: lambda < 1;  sloppy: 1 to 10;  stiff: above 10
+        unseen: A_kk < 1
 
     Args:
         found: Information at the optimum.
@@ -112,20 +118,35 @@ def spectrum(found: Information, precision: float | None = None) -> Spectrum:
         The spectrum, the stiffest direction first.
     """
     scaled = found.scaled_jacobian
-    numbers = len(found.names)
+    if precision is None:
+        precision = max(scaled.shape) * float(np.finfo(np.float64).eps)
+    singular, vectors, rank, directions = _directions(found.names, scaled, precision)
+    seen = np.sum(scaled**2, axis=0) >= FLAT
+    unseen = tuple(name for name, one in zip(found.names, seen, strict=True) if not one)
+    others = tuple(name for name in found.names if name not in unseen)
+    ridges: tuple[Direction, ...] = ()
+    if others:
+        ridges = _directions(others, scaled[:, seen], precision)[3]
+        ridges = tuple(one for one in reversed(ridges) if one.kind == "flat")
+    return Spectrum(found.names, singular**2, vectors, rank, precision, directions, unseen, ridges)
+
+
+def _directions(
+    names: tuple[str, ...], scaled: Floats, precision: float
+) -> tuple[Floats, Floats, int, tuple[Direction, ...]]:
+    """Singular values, directions as rows, rank, and the directions in words."""
+    numbers = len(names)
     # With rows of zeros for those that fewer residuals than numbers leave out.
     padded = np.vstack([scaled, np.zeros((max(0, numbers - len(scaled)), numbers))])
     _, singular, vectors = np.linalg.svd(padded, full_matrices=False)
-    if precision is None:
-        precision = max(scaled.shape) * float(np.finfo(np.float64).eps)
     rank = int(np.sum(singular > precision * singular[0])) if singular[0] > 0 else 0
     largest = np.abs(vectors).argmax(axis=1)
     vectors = vectors * np.sign(vectors[np.arange(numbers), largest])[:, None]
     directions = tuple(
-        _direction(found.names, float(size**2), vector, k >= rank)
+        _direction(names, float(size**2), vector, k >= rank)
         for k, (size, vector) in enumerate(zip(singular, vectors, strict=True))
     )
-    return Spectrum(found.names, singular**2, vectors, rank, precision, directions)
+    return singular, vectors, rank, directions
 
 
 def _direction(

@@ -119,7 +119,7 @@ class Posterior:
         count = self.weights.size
         found = []
         if self.failed:
-            found.append(f"{self.failed} of {count} draws could not be simulated and have no weight")
+            found.append(f"{self.failed} of {count} draws could not be simulated: no weight")
         if not pareto.trusted(self.shape, count):
             found.append(
                 f"the weights have a heavy tail (k = {self.shape:.2f}): the posterior is far from "
@@ -159,7 +159,8 @@ def posterior(
     seed: int = 1,
     degrees: float = np.inf,
     inflation: float = 1.0,
-    tell: Callable[[int], None] = lambda _: None,
+    known: Callable[[Floats], float | None] = lambda _: None,
+    tell: Callable[[Floats, float], None] = lambda *_: None,
 ) -> Posterior:
     """Draw from the posterior.
 
@@ -176,7 +177,8 @@ def posterior(
         seed: Of the random numbers; a larger number of draws begins with the same ones.
         degrees: Of freedom of Student's t, above 2; infinite for a normal proposal.
         inflation: Of the SDs of the proposal.
-        tell: Called with the number of draws done.
+        known: Gives the objective at a draw if it was found before, else None.
+        tell: Called with each draw and the objective there.
 
     Returns:
         Draws and their weights.
@@ -197,10 +199,12 @@ def posterior(
     )
     misfit = np.full(draws, np.inf)
     for j, one in enumerate(thetas):
-        whole = float(value(one, 0.0)) if np.all(np.isfinite(one)) else np.inf
+        whole = known(one)
+        if whole is None:
+            whole = float(value(one, 0.0)) if np.all(np.isfinite(one)) else np.inf
         if np.isfinite(whole):
             misfit[j] = whole - 0.5 * priors[j] @ priors[j]
-        tell(j + 1)
+        tell(one, whole)
     finite = np.isfinite(misfit)
     if not finite.any():
         raise ValueError("the objective is finite at no draw")
@@ -238,7 +242,7 @@ def _mode(objective: Objective, prior: PriorNumbers, theta: Floats) -> tuple[Flo
     found = least_squares(
         lambda z: evaluate(z)[0],
         start,
-        jac=lambda z: evaluate(z)[1],
+        jac=lambda z: evaluate(z)[1],  # pyright: ignore[reportArgumentType]
         ftol=TOLERANCE,
         xtol=TOLERANCE,
         gtol=TOLERANCE,

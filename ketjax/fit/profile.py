@@ -14,7 +14,7 @@ import xarray as xr
 from scipy.optimize import least_squares
 from scipy.stats import chi2
 
-from ketjax.errors import Problem, StudyError, check_name
+from ketjax.errors import StudyError, check_name
 from ketjax.fit.free import Free
 from ketjax.fit.uncertainty import AT_BOUND, Floats, Information, Objective, in_units, information
 
@@ -223,7 +223,7 @@ def _best(objective: Objective, guess: Floats, k: int) -> _Point | None:
         found = least_squares(
             lambda some: evaluate(some)[0],
             guess[others],
-            jac=lambda some: evaluate(some)[1],
+            jac=lambda some: evaluate(some)[1],  # pyright: ignore[reportArgumentType]
             x_scale="jac",
             ftol=TOLERANCE,
             xtol=TOLERANCE,

@@ -24,7 +24,9 @@ Floats = NDArray[np.float64]
 INTERVAL = 1.959963984540054  # standard normal number of a two-sided interval of 95 %
 IDENTIFIABLE = 0.1  # posterior over prior variance below which a number is identifiable; assumed
 NOT_IDENTIFIABLE = 0.5  # the same, from which on it is not: the prior says the more; assumed
-AT_BOUND = 0.01  # distance to a bound, as a share of the range, at which a number lies on it; assumed
+AT_BOUND = (
+    0.01  # distance to a bound, as a share of the range, at which a number lies on it; assumed
+)
 STEP = 1e-3  # of a number without bounds, for differences of gradients
 
 
@@ -92,7 +94,7 @@ class Information:
     @property
     def scaled_covariance(self) -> Floats:
         """Posterior covariance in SDs of the priors: (scaled + I)^-1, shape (free, free)."""
-        # Through singular values of J: its square would lose half of the digits of a flat direction.
+        # Through singular values of J: its square loses half of the digits of a flat direction.
         _, singular, directions = np.linalg.svd(self.scaled_jacobian, full_matrices=False)
         lost = singular**2 / (1 + singular**2)
         return np.eye(len(self.names)) - (directions.T * lost) @ directions
@@ -245,6 +247,7 @@ def uncertainty(free: Sequence[Free], found: Information) -> xr.Dataset:
         C = (data + prior)^-1;  SE(theta_k) = sqrt(C_kk);  SE(x_k) = SE(theta_k) dx_k/dtheta_k
         interval: x(theta_k - 1.96 SE), x(theta_k + 1.96 SE), which keeps to the bounds
         prior share: posterior variance over prior variance, in departures from the start
+        data alone: what the data say about a number where all others are known, over its prior
 
     Args:
         free: What may move, in the order of the information.
@@ -253,8 +256,8 @@ def uncertainty(free: Sequence[Free], found: Information) -> xr.Dataset:
     Returns:
         Dataset over `number`: `value`, `standard_error`, `low`, `high` in the number's `unit`,
         `relative_standard_error`, `theta`, `theta_error`; `departure`, `departure_low`,
-        `departure_high`, `prior_low`, `prior_high` in SDs of the prior; `prior_share`, `verdict`
-        ("identifiable", "weakly", "not"), `at_bound`; and `correlation` over `number` and `other`
+        `departure_high`, `prior_low`, `prior_high` in SDs of the prior; `prior_share`, `data_alone`,
+        `verdict` ("identifiable", "weakly", "not"), `at_bound`; and `correlation` over `number` and `other`
         (of the numbers without bounds).
     """
     theta, covariance = found.theta, found.covariance
@@ -280,6 +283,7 @@ def uncertainty(free: Sequence[Free], found: Information) -> xr.Dataset:
         "prior_low": prior_low,
         "prior_high": prior_high,
         "prior_share": share,
+        "data_alone": np.diag(found.scaled),
         "verdict": np.array([verdict(one) for one in share]),
         "at_bound": np.array([_at_bound(f, x) for f, x in zip(free, value, strict=True)]),
         "unit": np.array([one.unit for one in free]),

@@ -11,26 +11,26 @@ from ketjax.fit.posterior import PriorNumbers, posterior
 
 def test_linear_problem_needs_no_correction():
     free, problem = linear()
-    drawn = posterior(problem, free, LINEAR.mean, 4000)
-    assert drawn.effective == pytest.approx(4000, rel=1e-9)
+    drawn = posterior(problem, free, LINEAR.mean, 2000)
+    assert drawn.effective == pytest.approx(2000, rel=1e-9)
     assert drawn.shape == -np.inf
     assert not drawn.warnings
     errors = np.sqrt(np.diag(LINEAR.covariance))
-    assert np.all(np.abs(drawn.mean() - LINEAR.mean) < 4 * errors / np.sqrt(4000))
+    assert np.all(np.abs(drawn.mean() - LINEAR.mean) < 4 * errors / np.sqrt(2000))
     covariance = np.cov(drawn.numbers.T)
     scaled = covariance / np.outer(errors, errors)
     expected = LINEAR.covariance / np.outer(errors, errors)
-    np.testing.assert_allclose(scaled, expected, atol=0.08)
+    np.testing.assert_allclose(scaled, expected, atol=0.1)
 
 
 def test_what_the_data_do_not_tell_has_the_law_of_the_prior_within_its_bounds():
     free = [number("known", 1.0), number("unknown", 0.0, low=-0.5, high=2.0)]
     problem = Problem(free, lambda x: 5 * (x[0] - 1.5))
-    drawn = posterior(problem, free, problem.theta_of([1.4, 0.0]), 4000)
-    assert drawn.effective > 3990
+    drawn = posterior(problem, free, problem.theta_of([1.4, 0.0]), 2000)
+    assert drawn.effective > 1990
     law = truncnorm(-0.5, 2.0)
     levels = (0.025, 0.25, 0.5, 0.75, 0.975)
-    np.testing.assert_allclose(drawn.quantiles(levels)[:, 1], law.ppf(levels), atol=0.06)
+    np.testing.assert_allclose(drawn.quantiles(levels)[:, 1], law.ppf(levels), atol=0.08)
     assert -0.5 < drawn.numbers[:, 1].min() and drawn.numbers[:, 1].max() < 2.0
     assert drawn.mean()[0] == pytest.approx((25 * 1.5 + 1.0) / 26, abs=0.02)
 
@@ -39,7 +39,7 @@ def test_optimum_on_a_bound_still_draws_within_it():
     # The data want 3, the bound is 1: what is left of their law piles up below it.
     free = [number("held", 0.0, low=-1.0, high=1.0, prior=2.0)]
     problem = Problem(free, lambda x: 2 * (x - 3))
-    drawn = posterior(problem, free, problem.theta_of([1 - 1e-6]), 4000)
+    drawn = posterior(problem, free, problem.theta_of([1 - 1e-6]), 2000)
     centre, spread = 12 / (4 + 0.25), np.sqrt(1 / 4.25)
     law = truncnorm((-1 - centre * 1) / spread, (1 - centre) / spread, centre, spread)
     levels = (0.05, 0.5, 0.95)
@@ -50,17 +50,17 @@ def test_optimum_on_a_bound_still_draws_within_it():
 def test_banana_is_corrected_by_weights():
     free = [number("x", 0.0), number("y", 0.0, prior=3.0)]
     problem = Problem(free, lambda x: 2.0 * (x[1] - x[0] ** 2))
-    drawn = posterior(problem, free, np.zeros(2), 6000, degrees=5, inflation=1.6)
+    drawn = posterior(problem, free, np.zeros(2), 3000, degrees=5, inflation=1.6)
     # By quadrature on a grid.
     x, y = np.meshgrid(np.linspace(-5, 5, 801), np.linspace(-12, 20, 1601), indexing="ij")
     density = np.exp(-0.5 * (4 * (y - x**2) ** 2 + x**2 + y**2 / 9))
     expected = [(density * f).sum() / density.sum() for f in (x**2, y)]
     gx, gy = drawn.numbers.T
     found = [drawn.weights @ f for f in (gx**2, gy)]
-    np.testing.assert_allclose(found, expected, rtol=0.05)
+    np.testing.assert_allclose(found, expected, rtol=0.07)
     unweighted = np.mean(gy)
     assert abs(unweighted - expected[1]) > 0.3  # the proposal alone is wrong
-    assert drawn.effective < 5000
+    assert drawn.effective < 2500
 
 
 def test_draws_are_reproducible_and_a_larger_number_begins_with_them():

@@ -6,6 +6,8 @@ Clearance kclr adds to this only a lag of 1/kclr, five minutes: at a given krel/
 unseen. Plasma BDNF, and psychotherapy in the plasticity window, see Be itself and would break it.
 """
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,7 @@ from ketjax.fit.free import Asked, Free, resolve, table
 from ketjax.fit.identifiability import spectrum
 from ketjax.fit.uncertainty import departures, in_units, information, uncertainty
 from ketjax.model.parameters import replace
-from ketjax.population import Population, Recipe, draw
+from ketjax.population import Recipe, draw
 from ketjax.regimen import Dose, Regimen
 from ketjax.simulate import Simulation, Treatment
 
@@ -42,6 +44,7 @@ class Gate:
     """Synapses and potentiation of the typical patient after an infusion."""
 
     def __init__(self, free: list[Free]) -> None:
+        """Compile the model once."""
         self.free, self.names = free, tuple(one.name for one in free)
         infusion = Regimen((Dose("ketamine", "intravenous", 0.5, True, 0.0, 2 / 3),))
         self.recipe = Recipe(typical=True)
@@ -54,11 +57,13 @@ class Gate:
         """What is seen, as one row of numbers."""
         values = {path: np.float64(x) for path, x in zip(PATHS, numbers, strict=True)}
         parameters = replace(self.population.parameters, values)
-        found = self.simulation.solve(Population(self.population.patient, parameters))
+        population = dataclasses.replace(self.population, parameters=parameters)
+        found = self.simulation.solve(population)
         assert not found.status.any()
         return np.concatenate([found.readouts[name].ravel() for name in NAMES])
 
     def residuals(self, theta: np.ndarray) -> np.ndarray:
+        """Of what is seen and, last, of the priors."""
         numbers = in_units(self.free, theta)
         data = (self.simulated(numbers) - self.seen) / ERROR
         return np.concatenate([data, departures(self.free, numbers)])
@@ -73,6 +78,7 @@ class Gate:
         return self.residuals(theta), np.array(columns).T
 
     def value_and_gradient(self, theta, width: float = 0.0):
+        """As the protocol has it."""
         residuals, jacobian = self.residuals_and_jacobian(theta)
         return 0.5 * float(residuals @ residuals), jacobian.T @ residuals
 
@@ -107,9 +113,8 @@ def test_ridge_is_found_and_named(gate: Gate):
     )
     # What is well known is the ratio krel/(kclr KB); what is left, the lag of clearance, hardly.
     assert stiff.kind == "stiff"
-    assert {name: sign for name, _, sign in stiff.participants}[RELEASE] != dict(
-        (name, sign) for name, _, sign in stiff.participants
-    )[CLEARANCE]
+    signs = {name: sign for name, _, sign in stiff.participants}
+    assert signs[RELEASE] == -signs[CLEARANCE] == -signs[HALF]
     assert between.eigenvalue < stiff.eigenvalue / 100
     known = uncertainty(gate.free, found)
     assert list(known["verdict"].values).count("identifiable") == 0

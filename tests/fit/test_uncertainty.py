@@ -123,5 +123,3 @@ def test_what_is_not_finite_is_refused():
 def test_departures_are_those_of_the_prior():
     free = [number("a", 2.0, low=0.0, scale="log", prior=0.5)]
     assert departures(free, np.array([[2.0], [2.0 * np.e]])).ravel() == pytest.approx([0.0, 2.0])
-
-

@@ -61,8 +61,9 @@ ROOMS: dict[str, tuple[str, str]] = {
         "jax numpy",
     ),
     "fit": (
-        "analysis arms errors fields individuals manifest model observation population posteriors "
-        "preparation schedule sets simulate solve study tables trials units variation vocabulary",
+        "analysis arms errors fields figures individuals manifest model observation population "
+        "posteriors preparation schedule sets simulate solve study tables trials units variation "
+        "vocabulary",
         "jax numpy optax pydantic scipy xarray",
     ),
     "evidence": (
@@ -78,7 +79,7 @@ ROOMS: dict[str, tuple[str, str]] = {
         "numpy xarray",
     ),
     "console": ("errors", "rich typer"),
-    "cli_fit": ("console fit", "typer"),
+        "cli_fit cli_identify console fit tables typer",
     "cli_weights": ("console tables targets weighting", "typer"),
     "cli_parameters": ("console errors model population preparation sets tables", "typer"),
     "cli": (
