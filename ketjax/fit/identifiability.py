@@ -118,17 +118,17 @@ def spectrum(found: Information, precision: float | None = None) -> Spectrum:
         The spectrum, the stiffest direction first.
     """
     scaled = found.scaled_jacobian
-    if precision is None:
-        precision = max(scaled.shape) * float(np.finfo(np.float64).eps)
-    singular, vectors, rank, directions = _directions(found.names, scaled, precision)
+    rounding = max(scaled.shape) * float(np.finfo(np.float64).eps)
+    least = rounding if precision is None else precision
+    singular, vectors, rank, directions = _directions(found.names, scaled, least)
     seen = np.sum(scaled**2, axis=0) >= FLAT
     unseen = tuple(name for name, one in zip(found.names, seen, strict=True) if not one)
     others = tuple(name for name in found.names if name not in unseen)
     ridges: tuple[Direction, ...] = ()
     if others:
-        ridges = _directions(others, scaled[:, seen], precision)[3]
+        ridges = _directions(others, scaled[:, seen], least)[3]
         ridges = tuple(one for one in reversed(ridges) if one.kind == "flat")
-    return Spectrum(found.names, singular**2, vectors, rank, precision, directions, unseen, ridges)
+    return Spectrum(found.names, singular**2, vectors, rank, least, directions, unseen, ridges)
 
 
 def _directions(

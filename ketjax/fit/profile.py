@@ -16,7 +16,15 @@ from scipy.stats import chi2
 
 from ketjax.errors import StudyError, check_name
 from ketjax.fit.free import Free
-from ketjax.fit.uncertainty import AT_BOUND, Floats, Information, Objective, in_units, information
+from ketjax.fit.uncertainty import (
+    AT_BOUND,
+    Floats,
+    Information,
+    Objective,
+    at_bound,
+    in_units,
+    information,
+)
 
 RISE = float(chi2.ppf(0.95, 1)) / 2  # of the objective, at the ends of a 95 % interval
 MARGIN = 0.1  # above that rise at which a side is done; assumed
@@ -24,7 +32,7 @@ STRIDE = 0.7  # first step, in posterior SDs of the number
 QUICK, SLOW = 0.7, 0.15  # rise between two points above, below which the next step changes
 MOST_POINTS = 30  # on each side
 MOST_FAILURES = 4  # places, ever nearer, at which the objective is not finite, before a side ends
-BOUND = AT_BOUND / 10  # distance to a bound, as a share of the range, at which a side ends
+BOUND = AT_BOUND / 10  # distance to a bound at which a side ends, over that of the start to it
 TOLERANCE = 1e-6  # least relative fall of the objective for which optimising goes on
 MOST_EVALUATIONS = 30  # of the objective, for one point
 REFINED = 2  # points that are put where the rise is expected
@@ -170,7 +178,9 @@ def _walk(
     failures = 0
     while len(points) <= MOST_POINTS and failures < MOST_FAILURES:
         last = points[-1]
-        if last.rise(optimum.value) > RISE + MARGIN or _ends(one, last.theta[k], sign):
+        (number,) = in_units([one], last.theta[[k]])
+        outward = sign * (number - one.start) > 0
+        if last.rise(optimum.value) > RISE + MARGIN or (outward and at_bound(one, number, BOUND)):
             break
         found = _best(objective, last.theta + sign * step * tangent, k)
         if found is None:
@@ -190,14 +200,6 @@ def _walk(
         for _ in range(REFINED):
             points = _refined(objective, points, optimum.value, k)
     return points[1:]
-
-
-def _ends(one: Free, u: float, sign: int) -> bool:
-    """Whether a number has all but reached the bound on that side."""
-    (number,) = in_units([one], np.array([u]))
-    bound = one.low if sign < 0 else one.high
-    width = one.high - one.low if np.isfinite(one.high) else one.start - one.low
-    return bool(np.isfinite(bound) and abs(number - bound) < BOUND * width)
 
 
 def _best(objective: Objective, guess: Floats, k: int) -> _Point | None:

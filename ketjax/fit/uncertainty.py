@@ -256,9 +256,9 @@ def uncertainty(free: Sequence[Free], found: Information) -> xr.Dataset:
     Returns:
         Dataset over `number`: `value`, `standard_error`, `low`, `high` in the number's `unit`,
         `relative_standard_error`, `theta`, `theta_error`; `departure`, `departure_low`,
-        `departure_high`, `prior_low`, `prior_high` in SDs of the prior; `prior_share`, `data_alone`,
-        `verdict` ("identifiable", "weakly", "not"), `at_bound`; and `correlation` over `number` and `other`
-        (of the numbers without bounds).
+        `departure_high`, `prior_low`, `prior_high` in SDs of the prior; `prior_share`,
+        `data_alone`, `verdict` ("identifiable", "weakly", "not"), `at_bound`; and `correlation`
+        over `number` and `other` (of the numbers without bounds).
     """
     theta, covariance = found.theta, found.covariance
     error = np.sqrt(np.diag(covariance))
@@ -285,7 +285,7 @@ def uncertainty(free: Sequence[Free], found: Information) -> xr.Dataset:
         "prior_share": share,
         "data_alone": np.diag(found.scaled),
         "verdict": np.array([verdict(one) for one in share]),
-        "at_bound": np.array([_at_bound(f, x) for f, x in zip(free, value, strict=True)]),
+        "at_bound": np.array([at_bound(f, x) for f, x in zip(free, value, strict=True)]),
         "unit": np.array([one.unit for one in free]),
     }
     return xr.Dataset(
@@ -302,10 +302,13 @@ def verdict(prior_share: float) -> str:
     return "weakly" if prior_share < NOT_IDENTIFIABLE else "not"
 
 
-def _at_bound(one: Free, number: float) -> bool:
-    """Whether a number all but lies on a bound; above a lower bound alone, against the start."""
-    width = min(one.high - one.low, one.start - one.low)
-    if not np.isfinite(width):
-        return False
-    room = min(number - one.low, one.high - number)
-    return bool(room < AT_BOUND * (one.high - one.low if np.isfinite(one.high) else width))
+def at_bound(one: Free, number: float, share: float = AT_BOUND) -> bool:
+    """Whether a number all but lies on a bound.
+
+    Args:
+        one: What may move.
+        number: Its value [unit].
+        share: Distance to the bound that is none, over that of the start to it.
+    """
+    low, high = number - one.low, one.high - number
+    return bool(low < share * (one.start - one.low) or high < share * (one.high - one.start))

@@ -6,9 +6,9 @@ from typing import Any
 
 import jax
 import numpy as np
+from scipy.special import expit, logit
 
 from ketjax.fit.free import Free
-from ketjax.fit.uncertainty import departures, in_units
 
 STEP = 1e-6
 
@@ -47,9 +47,10 @@ class Problem:
 
     def residuals(self, theta: np.ndarray) -> np.ndarray:
         """Of the data and, last, of the priors."""
-        numbers = in_units(self.free, theta)
+        numbers = np.array([_forward(one, u) for one, u in zip(self.free, theta, strict=True)])
+        priors = [_departure(one, x) for one, x in zip(self.free, numbers, strict=True)]
         data = np.atleast_1d(np.asarray(self._residuals(numbers), float))
-        return np.concatenate([data, departures(self.free, numbers)])
+        return np.concatenate([data, priors])
 
     def residuals_and_jacobian(self, theta, width: float = 0.0):
         """As the protocol has it."""
@@ -74,6 +75,19 @@ class Problem:
         """The objective alone."""
         residuals = self.residuals(np.asarray(theta))
         return 0.5 * float(residuals @ residuals)
+
+
+def _forward(one: Free, u: float) -> float:
+    """From a number without bounds to one within them."""
+    if np.isfinite(one.high):
+        return one.low + (one.high - one.low) * expit(u)
+    return one.low + np.exp(u) if np.isfinite(one.low) else u
+
+
+def _departure(one: Free, number: float) -> float:
+    """From the start, in SDs of the prior."""
+    scale = {"identity": float, "log": np.log, "logit": logit, "atanh": np.arctanh}[one.scale]
+    return (scale(number) - scale(one.start)) / one.prior
 
 
 class Linear(Problem):

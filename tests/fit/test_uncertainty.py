@@ -49,7 +49,7 @@ def test_delta_method_and_interval_within_bounds():
     slope = (0.39 - 0.0) * (0.4 - 0.39) / 0.4  # of a logit between 0 and 0.4
     assert float(known["standard_error"][0]) == pytest.approx(slope * error, rel=1e-6)
     assert not bool(known["at_bound"][0])
-    assert bool(uncertainty(free, information(problem, problem.theta_of([0.399])))["at_bound"][0])
+    assert bool(uncertainty(free, information(problem, problem.theta_of([0.3995])))["at_bound"][0])
 
 
 def test_prior_interval_is_cut_off_at_the_bounds():
