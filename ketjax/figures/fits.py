@@ -69,7 +69,7 @@ def plot_spectrum(found: xr.Dataset, title: str = "", figure: Figure | None = No
     right.grid(which="minor", color="0.9", linewidth=0.4)
     right.tick_params(which="minor", length=0)
     bar = figure.colorbar(image, ax=right, shrink=0.5, pad=0.01)
-    bar.set_label("part in the direction (its square is the share)", fontsize=TEXT_SIZE)
+    bar.set_label("part (its square: share)", fontsize=TEXT_SIZE)
     bar.ax.tick_params(labelsize=TEXT_SIZE - 0.5)
     handles = [
         Patch(color=KIND_COLOURS["stiff"], label="well told by the data"),

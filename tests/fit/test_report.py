@@ -84,9 +84,15 @@ def test_interrupted_draws_go_on_where_they_were(tmp_path):
 
 def test_unknown_profile_leaves_nothing_behind(tmp_path):
     free, problem = linear()
-    with pytest.raises(StudyError, match="unknown free number"):
+    with pytest.raises(StudyError, match="unknown number"):
         examine(problem, free, LINEAR.mean, tmp_path / "fit", profiles=["z"])
     assert not (tmp_path / "fit").exists()
+
+
+def test_optimum_that_cannot_be_simulated_is_a_message(tmp_path):
+    problem = Problem([number("a", 0.0)], lambda x: x * np.nan)
+    with pytest.raises(StudyError, match="not finite here"):
+        examine(problem, problem.free, np.zeros(1), tmp_path)
 
 
 def test_ridge_and_what_is_not_seen_are_told_apart(tmp_path):
