@@ -28,7 +28,7 @@ def identify(
     with mistakes():
         from ketjax.fit.objective import objective_of  # pyright: ignore[reportMissingImports]
         from ketjax.fit.plan import Fit
-        from ketjax.fit.report import examine, optimum_of
+        from ketjax.fit.examination import examine, optimum_of
         from ketjax.tables import formatted
 
         fit = Fit.read(folder / "fit.toml")

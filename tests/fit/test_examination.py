@@ -10,7 +10,7 @@ from matplotlib.image import imread
 
 from ketjax.errors import StoreError, StudyError
 from ketjax.fit.plan import Fit
-from ketjax.fit.report import examine, optimum_of, target_lines
+from ketjax.fit.examination import examine, optimum_of, target_lines
 from ketjax.tables import formatted
 
 
