@@ -86,14 +86,12 @@ class Statistics:
             Numbers [unit of each quantity], shape (target,).
         """
         arms = {
-            name: _Arm(self, name, jnp.asarray(courses[name]), parameters[name])
+            name: _Arm(self, name, jnp.asarray(courses[name]), parameters[name], width)
             for name in self.times
         }
-        more = jnp.asarray(width, next(iter(arms.values())).baseline.dtype)
-        numbers = [
-            _number(target, [arms[name] for name in target.arms], more) for target in self._targets
-        ]
-        return jnp.stack(numbers)
+        return jnp.stack(
+            [_number(target, [arms[name] for name in target.arms]) for target in self._targets]
+        )
 
     def predict_hard(
         self, courses: Mapping[str, jax.typing.ArrayLike], parameters: Mapping[str, Parameters]
