@@ -57,7 +57,7 @@ class Counted:
     def values(self, target: Target) -> Array:
         """Courses of what the target is made of, as recorded, shape (time, patient)."""
         name = target.kind.readout
-        course = self._course[self._readouts.index(*needed([name]))]
+        course = self._course[self._readouts.index(needed([name])[0])]
         if name != RATED:
             return course
         scale = self._scale(target)

@@ -160,7 +160,7 @@ OPTIONAL = ("versus", "stop", "censored", "baseline", "rule")
 """Columns that only some quantities have."""
 
 
-def standard_error(quantity: Quantity, mean: float, spread: float, n: int) -> float:
+def standard_error(quantity: Quantity, mean: float, spread: float, n: float) -> float:
     """How far a published summary may be off because few patients were in it.
 
     Equation:

@@ -69,7 +69,7 @@ class Statistics:
 
     def predict(
         self,
-        courses: Mapping[str, jax.Array],
+        courses: Mapping[str, jax.typing.ArrayLike],
         parameters: Mapping[str, Parameters],
         width: jax.typing.ArrayLike = 0.0,
     ) -> jax.Array:
@@ -184,7 +184,7 @@ class _Arm:
 
     def readout(self, target: Target) -> jax.Array:
         """Courses of what the target is made of, shape (time, patient)."""
-        return self._course[self._of.readouts[self._name].index(*needed([target.kind.readout]))]
+        return self._course[self._of.readouts[self._name].index(needed([target.kind.readout])[0])]
 
     def visits(self, target: Target) -> np.ndarray:
         """Places of what the target needs."""
@@ -256,7 +256,7 @@ def _number(target: Target, arms: list[_Arm]) -> jax.Array:
             return ours - theirs
         case "effect size":
             ours, theirs = (one.changes(target)[0].mean() for one in arms)
-            pooled = sum(_variance(one, target) for one in arms) / 2
+            pooled = (_variance(arm, target) + _variance(arms[1], target)) / 2
             return (theirs - ours) / _root(pooled)
         case "share of final gain":
             then, final = arm.changes(target).mean(axis=1)

@@ -129,7 +129,7 @@ def test_whitening_is_the_normal_density_of_a_trial(plan) -> None:
     likelihood = Likelihood(fit)
     change, score = fit.summaries[0], fit.summaries[1]
     own = (score.error**2 + 9) / 0.5 - 9  # half the weight: twice the variance in all
-    density = multivariate_normal([0, 0], np.diag([change.error**2, own]) + 9.0)
+    density = multivariate_normal(mean=np.zeros(2), cov=np.diag([change.error**2, own]) + 9.0)
     start = np.array([t.mean for t in fit.summaries])
     for moved in ([2.0, 3.0], [2.0, -3.0], [-1.0, 4.0]):
         there = start.copy()

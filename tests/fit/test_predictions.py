@@ -147,7 +147,8 @@ def test_smooth_numbers_are_those_of_counts(everything) -> None:
     """Ratings of 10,000 patients, drawn; their days are the same, so raters alone differ.
 
     SEs are those of raters: 0.5 percentage points of a share of all patients at most, 0.02 points
-    of a mean, and of the 2,000 and more who respond 1 point and 0.15 days. Quantiles go by whole visits where patients are counted: half a day either way.
+    of a mean, and of the 2,000 and more who respond 1 percentage point and 0.15 days. Quantiles go
+    by whole visits where patients are counted: half a day either way.
     """
     fit, asked, course, p = everything
     smooth = np.asarray(jax.jit(asked.predict)(course, p, 0.0))
@@ -167,7 +168,7 @@ def test_normal_scores_have_their_known_response(plan) -> None:
     p = replace(Parameters(), {"score.baseline": 40.0, "rating.fluctuation": 0.0})
     z = norm.ppf((np.arange(4000) + 0.5) / 4000)
     for middle in (20.0, 24.0):
-        course = np.stack([np.full(4000, 40.0), middle + 5 * z])[None]
+        course = jnp.asarray(np.stack([np.full(4000, 40.0), middle + 5 * z])[None])
         share, spread = np.asarray(asked.predict({"drug": course}, {"drug": p}))
         m = middle / 60
         rater = 3600 * (m * (1 - m) - (5 / 60) ** 2) / 152 + 1 / 12
@@ -248,6 +249,7 @@ def test_typical_patients_are_rated_without_noise(plan) -> None:
     head = HEAD.replace("seed = 4", "seed = 4\ntypical = true")
     asked = Statistics(plan(line("response"), line("SD of change"), head=head), np.arange(3))
     p = replace(Parameters(), {"score.baseline": 40.0})
-    course = {"drug": np.array([[[40.0] * 3, [19.0, 20.5, 15.0]]])}
+    course = {"drug": jnp.array([[[40.0] * 3, [19.0, 20.5, 15.0]]])}
     for found in (asked.predict(course, {"drug": p}), asked.predict_hard(course, {"drug": p})):
-        np.testing.assert_allclose(found, [2 / 3, np.std([19, 20.5, 15], ddof=1)], atol=1e-6)
+        truth = np.array([2 / 3, np.std([19, 20.5, 15], ddof=1)])
+        np.testing.assert_allclose(found, truth, atol=1e-6)
