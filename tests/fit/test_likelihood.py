@@ -1,5 +1,7 @@
 """Residuals against densities of SciPy, and priors against their closed form."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -129,7 +131,8 @@ def test_whitening_is_the_normal_density_of_a_trial(plan) -> None:
     likelihood = Likelihood(fit)
     change, score = fit.summaries[0], fit.summaries[1]
     own = (score.error**2 + 9) / 0.5 - 9  # half the weight: twice the variance in all
-    density = multivariate_normal(mean=np.zeros(2), cov=np.diag([change.error**2, own]) + 9.0)
+    cov: Any = np.diag([change.error**2, own]) + 9.0
+    density = multivariate_normal(mean=np.zeros(2), cov=cov)
     start = np.array([t.mean for t in fit.summaries])
     for moved in ([2.0, 3.0], [2.0, -3.0], [-1.0, 4.0]):
         there = start.copy()
@@ -199,7 +202,8 @@ def test_class_has_one_value_in_common(plan, tmp_path) -> None:
     group = [names.index(FREE[0]), names.index(FREE[3])]
     others = [k for k in range(5) if k not in group]
     centre = np.mean([np.log(fit.unknowns[k].start) for k in group])
-    density = multivariate_normal([centre] * 2, 0.25 * np.eye(2) + 1.0)
+    cov: Any = 0.25 * np.eye(2) + 1.0
+    density = multivariate_normal([centre] * 2, cov)
     found = []
     for theta in (np.linspace(-1, 1, 5), np.linspace(2, -2, 5)):
         r = np.asarray(priors.residuals(jnp.asarray(theta)))
