@@ -12,6 +12,7 @@ import typer
 
 from ketjax.backend import prepared
 from ketjax.cli_fit import fit
+from ketjax.cli_identify import identify
 from ketjax.cli_parameters import parameters
 from ketjax.cli_weights import weights
 from ketjax.console import mistakes, progress, say, stop
@@ -30,6 +31,7 @@ app = typer.Typer(
     "Begin with: ketjax run studies/s01_single_infusion.toml",
 )
 app.command()(fit)
+app.command()(identify)
 app.command()(weights)
 app.command()(parameters)
 Store = Annotated[Path, typer.Argument(help="A ketjax store (a folder that ends in .zarr).")]

@@ -10,6 +10,10 @@ import typer
 from ketjax.console import mistakes, say
 
 
+PRECISION = {"float32": 1e-5, "float64": None}
+"""Below which slopes are rounding; found by itself where nothing is said."""
+
+
 def identify(
     folder: Annotated[Path, typer.Argument(help="The folder of a finished fit.")],
     profiles: Annotated[
@@ -26,21 +30,23 @@ def identify(
 ) -> None:
     """How well a fit knows its numbers: intervals, flat directions, profiles, draws."""
     with mistakes():
-        from ketjax.fit.objective import objective_of  # pyright: ignore[reportMissingImports]
-        from ketjax.fit.plan import Fit
-        from ketjax.fit.examination import examine, optimum_of
+        from ketjax.fit.examination import examine, optimum_of, target_lines
+        from ketjax.fit.run import fit_in, objective_of
         from ketjax.tables import formatted
 
-        fit = Fit.read(folder / "fit.toml")
+        fit = fit_in(folder)
         theta = optimum_of(folder, fit.unknowns)
+        objective = objective_of(fit)
         found = examine(
-            objective_of(fit),
+            objective,
             fit.unknowns,
             theta,
             folder,
             profiles=profiles or (),
             draws=draws,
             seed=seed,
+            precision=PRECISION[fit.solver.dtype],
+            targets=target_lines(fit.summaries, objective.predictions(theta)),
             title=fit.name,
             overwrite=overwrite,
             tell=say,

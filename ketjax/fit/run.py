@@ -25,8 +25,8 @@ from ketjax.fit.plan import Fit
 from ketjax.fit.report import Report, as_csv
 from ketjax.fit.starts import draw_starts
 
-MANIFEST, CHECKPOINT, HISTORY, SET = (
-    "manifest.json", "checkpoint.npz", "history.zarr", "set.toml",
+MANIFEST, CHECKPOINT, HISTORY, SET, RESULT, TABLE = (
+    "manifest.json", "checkpoint.npz", "history.zarr", "set.toml", "result.json", "published.csv",
 )  # fmt: skip
 # Where the manifest has what an option of the command can change.
 OPTIONS = {
@@ -142,6 +142,8 @@ def run(
         _write(folder / SET, report.set_text())
         _write(folder / "targets.csv", as_csv(report.targets()))
         _write(folder / "free.csv", as_csv(report.free()))
+        found = {"names": [one.name for one in fit.unknowns], "theta": result.theta.tolist()}
+        _write(folder / RESULT, json.dumps({**found, "objective": result.value}, indent=1) + "\n")
     return report
 
 

@@ -9,8 +9,8 @@ from fit_problems import LINEAR, Problem, linear, number
 from matplotlib.image import imread
 
 from ketjax.errors import StoreError, StudyError
-from ketjax.fit.plan import Fit
 from ketjax.fit.examination import examine, optimum_of, target_lines
+from ketjax.fit.plan import Fit
 from ketjax.tables import formatted
 
 

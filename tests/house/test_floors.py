@@ -79,7 +79,8 @@ ROOMS: dict[str, tuple[str, str]] = {
         "numpy xarray",
     ),
     "console": ("errors", "rich typer"),
-        "cli_fit cli_identify console fit tables typer",
+    "cli_fit": ("console fit", "typer"),
+    "cli_identify": ("console fit tables", "typer"),
     "cli_weights": ("console tables targets weighting", "typer"),
     "cli_parameters": ("console errors model population preparation sets tables", "typer"),
     "cli": (
