@@ -9,7 +9,6 @@ import typer
 
 from ketjax.console import mistakes, say
 
-
 PRECISION = {"float32": 1e-5, "float64": None}
 """Below which slopes are rounding; found by itself where nothing is said."""
 
@@ -46,7 +45,7 @@ def identify(
             draws=draws,
             seed=seed,
             precision=PRECISION[fit.solver.dtype],
-            targets=target_lines(fit.summaries, objective.predictions(theta)),
+            targets=target_lines(fit.summaries, objective.predictions(theta).tolist()),
             title=fit.name,
             overwrite=overwrite,
             tell=say,

@@ -17,9 +17,12 @@ from ketjax.cli import app
 from ketjax.errors import StoreError
 from ketjax.fit import Fit, run
 from ketjax.fit.report import at_bound
+from ketjax.fit.run import fit_in
 from ketjax.fit.starts import draw_starts
-from ketjax.fit.targets import COLUMNS
+from ketjax.fit.targets import COLUMNS, digest
 from ketjax.fit.transforms import on_scale
+from ketjax.preparation import recipe_of
+from ketjax.sets import ParameterSet
 from ketjax.study import Study
 
 LINES = (
@@ -125,9 +128,13 @@ def test_a_fit_from_file_to_folder(manifest: Path) -> None:
     assert result.exit_code == 0, result.stderr
     folder = Path("out/small.fit")
     names = ("manifest.json", "checkpoint.npz", "history.zarr", "set.toml", "targets.csv")
-    assert {*names, "free.csv", "lock"} == {file.name for file in folder.iterdir()}
+    names += ("free.csv", "result.json", "published.csv", "lock")
+    assert set(names) == {file.name for file in folder.iterdir()}
     fit = Fit.read(manifest)
-    assert Fit.parse(json.loads((folder / "manifest.json").read_text()), manifest.parent) == fit
+    # The folder tells the fit without the files that it was read from.
+    again = fit_in(folder).to_dict()
+    assert {**again, "targets": "table.csv"} == fit.to_dict()
+    assert digest(fit_in(folder).summaries) == digest(fit.summaries)
 
     best = draw_starts(fit.unknowns, 1, 1)[0] + BEST
     expected = [float(one.transform.forward(u)) for one, u in zip(fit.unknowns, best, strict=True)]
@@ -159,28 +166,27 @@ def test_a_fit_from_file_to_folder(manifest: Path) -> None:
 
 def test_the_set_is_read_back_to_the_last_digit(manifest: Path) -> None:
     call(manifest)
-    found = tomllib.loads(Path("out/small.fit/set.toml").read_text())
+    found = ParameterSet.read(Path("out/small.fit/set.toml"))
     free = {row["name"]: row for row in rows(Path("out/small.fit/free.csv"))}
     rate, spread, r = free
-    assert found["parameters"] == {rate: f"{free[rate]['value']} 1/h"}
-    assert found["laws"].keys() == {spread.removesuffix(".spread")}
-    (law,) = found["laws"].values()
-    assert law["sd"] == float(free[spread]["value"]) and law["law"] == "log-normal"
-    assert found["correlations"] == {r: float(free[r]["value"])}
-    provenance = found["provenance"]
-    assert provenance["digest"] == Fit.read(manifest).digest() and provenance["patients"] == 16
-    assert (provenance["targets"], provenance["within_2_se"]) == (4, 3)
+    assert found.parameters == {rate: float(free[rate]["value"])}
+    assert found.laws == {spread.removesuffix(".spread"): float(free[spread]["value"])}
+    assert found.correlations == {r: float(free[r]["value"])}
+    assert found.provenance.source == Fit.read(manifest).digest()
+    assert "4 targets, 16 patients an arm" in found.provenance.method
+    assert "3 targets within 2 SE" in found.provenance.method
     study = Study.parse(
         {
             "name": "again",
-            "population": {"patients": 2, "seed": 1, "laws": found["laws"],
-                           "correlations": found["correlations"]},
-            "parameters": found["parameters"],
+            "set": str(Path("out/small.fit/set.toml")),
+            "population": {"patients": 2, "seed": 1},
             "output": {"horizon": "1 day", "times": ["1 h"]},
             "arms": tomllib.loads(TEXT)["arms"],
         }
-    )  # fmt: skip
-    assert study.parameters[rate] == float(free[rate]["value"])
+    )
+    recipe = recipe_of(study)
+    assert recipe.values[rate] == float(free[rate]["value"])
+    assert recipe.own_laws[spread.removesuffix(".spread")].spread == float(free[spread]["value"])
 
 
 def test_json_says_the_same(manifest: Path) -> None:

@@ -16,17 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ketjax.fit.drawing import PopulationMap
-from ketjax.fit.free import prior_points
 from ketjax.fit.plan import Fit
-from ketjax.individuals import Cascade, literals, own_parameters, timeline
+from ketjax.fit.ways import Way, across_the_prior, in_a_row, in_shape, ways_of
+from ketjax.individuals import Cascade, literals, own_parameters
 from ketjax.model import readouts
 from ketjax.model.covariates import individual
 from ketjax.model.parameters import Parameters, leaf, replace, rows
 from ketjax.model.states import rows as state_rows
-from ketjax.population.population import PILOT_SEED
-from ketjax.preparation import values_of
-from ketjax.schedule import forcing_of, impulses_of
 from ketjax.simulate import SERVE
 from ketjax.solve import RODAS4, RODAS5P, System
 from ketjax.solve.adjoint import Adjoint, Tape
@@ -34,7 +30,6 @@ from ketjax.solve.structure import dependencies, trace
 
 BLOCK = 1024  # patients marched together, on all devices
 PILOT = 256  # patients of a pilot
-PILOT_POINTS = 8  # points of the prior from which they are, the start among them
 KEPT_BYTES = 2 * 2**30  # states of all steps are kept for the way back if they need no more
 DESIGN = ("fast", "session", "course", "antidepressant")
 
@@ -58,25 +53,13 @@ class Marched:
     donors: dict[str, NDArray[np.int64]]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Way:
-    """One arm: what acts on its patients, when they are seen, and the steps that they take."""
-
-    times: np.ndarray
-    values: tuple[tuple[str, float], ...]
-    design: str
-    forcing: Any
-    impulses: Any
-    grid: np.ndarray
-    edges: np.ndarray
-    columns: tuple[int, ...]
-
-
 class Courses:
     """Patients of a fit in all its arms.
 
     Attributes:
         map: The patients as a function of the free numbers.
+        times: When the patients of each arm are seen [h].
+        readouts: Readouts of the model that are seen in each arm.
         meshes: By arm.
         paths: What the free numbers change about a patient, by path.
     """
@@ -102,13 +85,15 @@ class Courses:
             block: Patients marched together.
         """
         self.map = fit.population_map(patients)
+        self.times = {arm: np.asarray(seen, np.float64) for arm, seen in times.items()}
+        self.readouts = {arm: tuple(seen) for arm, seen in names.items()}
         self.dtype = np.dtype(dtype)
         self._free, self._count = fit.unknowns, patients
         self._block = min(block, patients + patients % 2)
         self._computed = tuple(sorted({name for seen in names.values() for name in seen}))
         columns = [name for name, _ in readouts.columns(self._computed)]
         with jax.enable_x64(True):
-            self._ways = self._prepare(fit, times, names, columns)
+            self._ways = ways_of(fit, times, names, columns, self.dtype)
             self._find_moving()
             self._build(fit)
 
@@ -129,19 +114,13 @@ class Courses:
             size = steps * len(self.system.kept) * self._padded * self.dtype.itemsize
             for arm, way in self._ways.items():
                 tapes[arm] = [
-                    self.adjoint.march(
-                        self.meshes[arm],
-                        *self._lanes(arm, own, patients),
-                        way.forcing,
-                        way.impulses,
-                        keep=size <= KEPT_BYTES,
-                    )
+                    self._march_block(arm, own, patients, size <= KEPT_BYTES)
                     for patients in self._blocks()
                 ]
                 seen = np.concatenate([tape.readouts for tape in tapes[arm]], axis=-1)
                 kept = np.abs(way.grid[:, None] - way.times).argmin(axis=0)
                 seen = seen[np.array(way.columns, int)][:, kept, : self._count]
-                donors[arm] = _donors(np.isfinite(seen).all(axis=(0, 1)))
+                donors[arm] = _donors(np.asarray(np.isfinite(seen).all(axis=(0, 1))))
                 failed[arm] = np.flatnonzero(donors[arm] != np.arange(self._count))
                 courses[arm] = seen[..., donors[arm]]
         return Marched(courses, failed, where, tapes, donors)
@@ -182,44 +161,6 @@ class Courses:
         """
         with jax.enable_x64(True):
             return self._pull_arm(marched, arm, np.asarray(cotangents))
-
-    def _prepare(
-        self,
-        fit: Fit,
-        times: Mapping[str, ArrayLike],
-        names: Mapping[str, Sequence[str]],
-        columns: list[str],
-    ) -> dict[str, _Way]:
-        """Schedules of all arms, filled up to the same number of segments."""
-        typical = fit.recipe.typical_patient()
-        ways = {}
-        for name in times:
-            arm = fit.arms[name]
-            values = values_of(arm)
-            settings = replace(typical, values)
-            seen = np.asarray(times[name], np.float64)
-            grid, edges = timeline(seen, [(arm.regimen, settings)])
-            bounds = np.concatenate([[0.0], edges, grid[-1:]])
-            ways[name] = _Way(
-                seen,
-                tuple(values.items()),
-                arm.expectancy,
-                forcing_of(arm.regimen, settings, bounds),
-                impulses_of(arm.regimen, settings, bounds),
-                grid,
-                edges,
-                tuple(columns.index(readout) for readout in names[name]),
-            )
-        most = max(way.edges.size for way in ways.values()) + 1
-        some = any(np.any(leaf) for way in ways.values() for leaf in jax.tree.leaves(way.impulses))
-        return {
-            name: dataclasses.replace(
-                way,
-                forcing=_filled_up(way.forcing, most, self.dtype),
-                impulses=_filled_up(way.impulses, most, self.dtype) if some else None,
-            )
-            for name, way in ways.items()
-        }
 
     def _find_moving(self) -> None:
         """Which leaves of a patient, and which states at the start, depend on the free numbers."""
@@ -272,7 +213,7 @@ class Courses:
 
     def _build(self, fit: Fit) -> None:
         """The system, its meshes and the programs of its gradients."""
-        drawn = _across_the_prior(fit, PILOT)
+        drawn = across_the_prior(fit, PILOT)
         pilot = {key: own_parameters(replace(drawn, dict(key)), PILOT) for key in self._keys}
         base = {
             key: own_parameters(replace(self.map.drawn, dict(key)), self._count)
@@ -287,11 +228,11 @@ class Courses:
             any(np.ndim(one) for one in some)
             for some in zip(*map(jax.tree.leaves, base.values()), strict=True)
         ]
-        self._base = {key: _in_shape(p, wide, self._count) for key, p in base.items()}
+        self._base = {key: in_shape(p, wide, self._count) for key, p in base.items()}
         self._base_start = {key: Cascade.start(p) for key, p in self._base.items()}
         ways = list(self._ways.values())
-        inputs = [_in_a_row([way.forcing for way in ways])]
-        inputs.append(None if ways[0].impulses is None else _in_a_row([w.impulses for w in ways]))
+        inputs = [in_a_row([way.forcing for way in ways])]
+        inputs.append(None if ways[0].impulses is None else in_a_row([w.impulses for w in ways]))
         some_arm = next(iter(self._ways))
         y0, parameters = self._lanes(some_arm, self._own_at(self.map.start()), self._blocks()[0])
         rtol = fit.solver.rtol
@@ -308,9 +249,12 @@ class Courses:
             atol=[rtol * row.scale for row in state_rows()],
             identity=self._cascade.identity,
         )
-        self.meshes = {
-            name: self.system.make_mesh(
-                *self._pilot_lanes(pilot[way.values], way),
+        self.meshes = {}
+        for name, way in self._ways.items():
+            start, people = self._pilot_lanes(pilot[way.values], way)
+            self.meshes[name] = self.system.make_mesh(
+                start,
+                people,
                 way.grid,
                 way.edges,
                 way.forcing,
@@ -319,8 +263,6 @@ class Courses:
                 pilot=PILOT,
                 block=PILOT,
             )
-            for name, way in self._ways.items()
-        }
         tree = jax.tree.structure(parameters)
         places = jax.tree.unflatten(tree, range(tree.num_leaves))
         moving = [leaf(places[0], path) for path in self.paths]
@@ -336,6 +278,15 @@ class Courses:
         )
         kept = [self.system.kept[k] for k in self.adjoint.states]
         self._pulled_starts = [kept.index(k) if k in kept else None for k in self._starting]
+
+    def _march_block(
+        self, arm: str, own: Mapping[str, np.ndarray], patients: np.ndarray, keep: bool
+    ) -> Tape:
+        """Some patients of an arm."""
+        way = self._ways[arm]
+        y0, parameters = self._lanes(arm, own, patients)
+        mesh = self.meshes[arm]
+        return self.adjoint.march(mesh, y0, parameters, way.forcing, way.impulses, keep=keep)
 
     @property
     def _padded(self) -> int:
@@ -370,7 +321,7 @@ class Courses:
         start, parameters = jax.tree.map(some, (tuple(start), (p, design)))
         return tuple(np.broadcast_to(values, patients.shape) for values in start), parameters
 
-    def _pilot_lanes(self, p: Parameters, way: _Way) -> tuple:
+    def _pilot_lanes(self, p: Parameters, way: Way) -> tuple:
         start = tuple(np.broadcast_to(value, (PILOT,)) for value in Cascade.start(p))
         tree = (start, (p, getattr(p.designs, way.design)))
         return jax.tree.map(lambda values: np.asarray(values, self.dtype), tree)
@@ -381,7 +332,7 @@ class Courses:
         numbers = given.shape[0]
         # A patient who stands in for others answers for them too.
         direct = np.zeros_like(given)
-        np.add.at(direct, (..., marched.donors[arm]), given)
+        np.add.at(np.moveaxis(direct, -1, 0), marched.donors[arm], np.moveaxis(given, -1, 0))
         columns = len(readouts.columns(self._computed))
         whole = np.zeros((numbers, columns, way.grid.size, self._padded), self.dtype)
         kept = np.abs(way.grid[:, None] - way.times).argmin(axis=0)
@@ -418,47 +369,6 @@ class Courses:
     def _own_shapes(self) -> dict[str, tuple[int, ...]]:
         theta = jax.ShapeDtypeStruct((len(self._free),), np.float64)
         return {name: value.shape for name, value in jax.eval_shape(self._own, theta).items()}
-
-
-def _across_the_prior(fit: Fit, patients: int) -> Parameters:
-    """Patients drawn with the seed of pilots, some from each of several points of the prior."""
-    recipe = dataclasses.replace(fit.recipe, seed=PILOT_SEED, design="random")
-    points = prior_points(fit.unknowns, PILOT_POINTS, PILOT_SEED)
-    share = patients // PILOT_POINTS
-    parts = []
-    for k, point in enumerate(points):
-        some = PopulationMap.of(recipe, fit.unknowns, range(k * share, (k + 1) * share))
-        parts.append(some.parameters(jnp.asarray(point)))
-
-    def joined(*leaves: Any) -> np.ndarray:
-        if all(np.ndim(value) == 0 for value in leaves) and len({float(v) for v in leaves}) == 1:
-            return np.asarray(leaves[0])
-        return np.concatenate([np.broadcast_to(np.asarray(v), (share,)) for v in leaves])
-
-    return jax.tree.map(joined, *parts)
-
-
-def _in_shape(p: Parameters, shapes: Sequence[bool], count: int) -> Parameters:
-    """The same parameters with an entry a patient where there shall be one."""
-    leaves, tree = jax.tree.flatten(p)
-    return tree.unflatten(
-        np.broadcast_to(np.asarray(value), (count,)) if wide else np.asarray(value)
-        for value, wide in zip(leaves, shapes, strict=True)
-    )
-
-
-def _filled_up(inputs: Any, segments: int, dtype: np.dtype) -> Any:
-    """Inputs with zeros for segments that an arm does not have."""
-
-    def longer(values: np.ndarray) -> np.ndarray:
-        return np.pad(values, (0, segments - values.size)).astype(dtype)
-
-    return jax.tree.map(longer, inputs)
-
-
-def _in_a_row(inputs: Sequence[Any]) -> Any:
-    """Inputs of all arms one after the other, for the structure alone."""
-    return jax.tree.map(lambda *values: np.concatenate(values), *inputs)
 
 
 def _donors(well: np.ndarray) -> np.ndarray:

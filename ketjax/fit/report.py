@@ -7,7 +7,6 @@ trials differ by, together (`Fit.deviation`).
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -15,16 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from ketjax.fit.free import Free, table
+from ketjax.fit.free import Free
 from ketjax.fit.history import numbers_of
 from ketjax.fit.optimise import Result
 from ketjax.fit.plan import Fit
 from ketjax.fit.search import why
 from ketjax.fit.targets import Target
-from ketjax.model.laws import Law
+from ketjax.sets import ParameterSet, Provenance
 from ketjax.tables import formatted
-from ketjax.units import display, is_plain
-from ketjax.variation import AROUND
 
 MET = 2.0  # standard errors within which a target counts as met
 MOVED = 0.1  # SDs of its prior from which a number is said to have moved
@@ -146,31 +143,31 @@ class Report:
             parts.append(f"\n{rest} of {len(free)} numbers moved by less than {MOVED:g} SD.\n")
         return "".join(parts)
 
-    def set_text(self) -> str:
-        """The best numbers as TOML: what differs from the table, and where it comes from."""
-        recipe = self.fit.population_map(1).recipe_at(self.result.theta)
-        lines = [
-            f"# Found by ketjax fit: {self.fit.name}. Research model, not for clinical use.",
-            "",
-            "[parameters]",
-            *(f"{_quoted(path)} = {_amount(number, table()[path].unit)}"
-              for path, number in recipe.values.items()),
-            "",
-            "[laws]",
-            *(f"{_quoted(path)} = {_law(law, table()[path].unit)}"
-              for path, law in recipe.own_laws.items()),
-            "",
-            "[correlations]",
-            *(f"{_quoted(pair)} = {float(r)!r}" for pair, r in recipe.correlations.items()),
-            "",
-            "[provenance]",
-            f"fit = {_quoted(self.fit.name)}",
-            *(f"{name} = {_quoted(value)}" for name, value in self.identity.items()),
-            f"objective = {self.result.value!r}",
-            f"targets = {len(self.after)}",
-            f"within_2_se = {len(self.after) - len(self.misses())}",
-        ]  # fmt: skip
-        return "\n".join(lines) + "\n"
+    def parameter_set(self) -> ParameterSet:
+        """The best numbers, with those that the fit set, for studies to choose by name."""
+        fit = self.fit
+        recipe = fit.population_map(1).recipe_at(self.result.theta)
+        spreads = {
+            one.paths[0]: recipe.own_laws[one.paths[0]].spread
+            for one in fit.unknowns
+            if one.kind == "spread"
+        }
+        met = len(self.after) - len(self.misses())
+        return ParameterSet.model_construct(  # numbers, in the units of the table
+            provenance=Provenance(
+                name=fit.name,
+                species=fit.population.species,
+                question=fit.question,
+                source=str(self.identity["digest"]),
+                ketjax=str(self.identity["ketjax"]),
+                method=f"ketjax fit: {len(fit.unknowns)} numbers to {len(self.after)} targets, "
+                f"{fit.population.patients} patients an arm, {len(self.result.searches)} starts; "
+                f"objective {self.result.value:.6g}, {met} targets within {MET:g} SE",
+            ),
+            parameters=dict(recipe.values),
+            laws=spreads,
+            correlations=dict(recipe.correlations),
+        )
 
     @property
     def _columns(self) -> tuple[np.ndarray, ...]:
@@ -244,30 +241,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _quoted(value: Any) -> str:
-    """Text or a number as TOML writes it; its escapes are those of JSON."""
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _amount(number: float, unit: str) -> str:
-    return repr(float(number)) if is_plain(unit) else _quoted(display(number, unit))
-
-
-def _law(law: Law, unit: str) -> str:
-    """A law as a study writes it, with what only the table of parameters can say besides."""
-    parts = [f"law = {_quoted(law.kind)}"]
-    if law.kind in AROUND:
-        parts.append(f"sd = {_amount(law.spread, unit if law.kind == 'normal' else '1')}")
-    on_own_scale = "1" if law.kind == "logit-normal" else unit
-    for name, number, measure in (
-        ("low", law.low, unit),
-        ("high", law.high, unit),
-        ("centre", law.centre, on_own_scale),
-        ("offset", law.offset or None, unit),
-        ("cap", law.cap, unit),
-    ):
-        if number is not None:
-            parts.append(f"{name} = {_amount(number, measure)}")
-    return f"{{ {', '.join(parts)} }}"

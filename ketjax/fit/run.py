@@ -21,9 +21,10 @@ from ketjax.errors import StoreError
 from ketjax.fit import checkpoint, methods
 from ketjax.fit.history import history_of, save_history
 from ketjax.fit.optimise import Progress, optimise
-from ketjax.fit.plan import Fit
+from ketjax.fit.plan import SHIPPED, Fit
 from ketjax.fit.report import Report, as_csv
 from ketjax.fit.starts import draw_starts
+from ketjax.fit.targets import targets_text
 
 MANIFEST, CHECKPOINT, HISTORY, SET, RESULT, TABLE = (
     "manifest.json", "checkpoint.npz", "history.zarr", "set.toml", "result.json", "published.csv",
@@ -116,7 +117,7 @@ def run(
         if resume:  # before anything is compiled
             path = folder / CHECKPOINT
             checkpoint.check_identity(path, checkpoint.read(path)[0]["identity"], identity)
-        _write(folder / MANIFEST, json.dumps(fit.to_dict(), indent=1, ensure_ascii=False) + "\n")
+        _keep(fit, folder)
         objective = objective_of(fit)
         starts = draw_starts(fit.unknowns, fit.optimise.starts, fit.optimise.seed)
         starts[0] = objective.start()
@@ -139,12 +140,37 @@ def run(
             hard=np.asarray(objective.hard_predictions(result.theta), np.float64),
         )
         save_history(history_of(result, fit.unknowns, identity), folder / HISTORY)
-        _write(folder / SET, report.set_text())
+        report.parameter_set().write(checkpoint.partial(folder / SET))
+        checkpoint.partial(folder / SET).replace(folder / SET)
         _write(folder / "targets.csv", as_csv(report.targets()))
         _write(folder / "free.csv", as_csv(report.free()))
         found = {"names": [one.name for one in fit.unknowns], "theta": result.theta.tolist()}
         _write(folder / RESULT, json.dumps({**found, "objective": result.value}, indent=1) + "\n")
     return report
+
+
+def fit_in(folder: Path) -> Fit:
+    """The fit of a folder that `run` has written.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        The fit, with its targets.
+
+    Raises:
+        StoreError: No fit was begun there.
+    """
+    return Fit.parse(_begun(folder), folder)
+
+
+def _keep(fit: Fit, folder: Path) -> None:
+    """Write manifest and targets, so that the folder tells the fit without any other file."""
+    document = fit.to_dict()
+    if document.get("targets", SHIPPED) != SHIPPED:
+        _write(folder / TABLE, targets_text(fit.summaries))
+        document["targets"] = TABLE
+    _write(folder / MANIFEST, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
 
 
 def identity_of(fit: Fit) -> dict[str, Any]:

@@ -134,6 +134,33 @@ def read_targets(path: str | Path = PROFILES) -> tuple[Target, ...]:
         raise StudyError(error.problems, source=str(path)) from None
 
 
+def targets_text(targets: Sequence[Target]) -> str:
+    """A table that `read_targets` reads back: the same targets but for their lines.
+
+    Args:
+        targets: What it shall hold.
+
+    Returns:
+        CSV; numbers in the unit of their quantity, times in hours.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for target in targets:
+        cells = {name: getattr(target, name) for name in COLUMNS if name != "unit"}
+        numbers = {
+            name: "" if math.isnan(cells[name]) else repr(cells[name])
+            for name in ("mean", "spread", "weight", "baseline")
+        }
+        times = {
+            name: "" if math.isnan(cells[name]) else f"{cells[name]!r} h"
+            for name in ("time", "stop")
+        }
+        unit = {"unit": target.kind.unit, "censored": target.censored or ""}
+        writer.writerow({**cells, **numbers, **times, **unit})
+    return text.getvalue()
+
+
 def digest(targets: Sequence[Target]) -> str:
     """The SHA-256 of what targets say, wherever they stand; 64 hexadecimal digits."""
     lines = "\n".join(repr(dataclasses.replace(target, line=0)) for target in targets)

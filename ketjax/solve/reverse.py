@@ -193,9 +193,12 @@ class Reverse:
     def see(self, states: Any, moving: Any, packed: Packed) -> tuple[Any]:
         """Readouts (column, output, patient) of some outputs."""
         parameters = self._parameters(moving, packed)
-        y = tuple(jnp.moveaxis(states, 1, 0))
-        zero = jnp.zeros_like(y[0])
-        return (self.system._seen(zero[:, :1], y, parameters, zero, jnp.inf),)
+
+        def one(y: Any) -> Any:
+            zero = jnp.zeros_like(y[0])
+            return self.system._seen(zero[0], tuple(y), parameters, zero, jnp.inf)
+
+        return (jnp.moveaxis(jax.vmap(one)(states), 0, 1),)
 
     def pull_see(
         self, cotangents: Any, total: Any, states: Any, moving: Any, packed: Packed

@@ -84,8 +84,8 @@ ROOMS: dict[str, tuple[str, str]] = {
     "cli_weights": ("console tables targets weighting", "typer"),
     "cli_parameters": ("console errors model population preparation sets tables", "typer"),
     "cli": (
-        "analysis attribution backend cli_fit cli_parameters cli_weights console corridor dataset "
-        "doctor errors evidence figures study tables",
+        "analysis attribution backend cli_fit cli_identify cli_parameters cli_weights console "
+        "corridor dataset doctor errors evidence figures study tables",
         "typer xarray",
     ),
     "__main__": ("cli", ""),

@@ -1,0 +1,139 @@
+"""Arms of a fit as the solver wants them: schedules of one shape, and patients for pilots."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ketjax.fit.drawing import PopulationMap
+from ketjax.fit.free import prior_points
+from ketjax.fit.plan import Fit
+from ketjax.individuals import timeline
+from ketjax.model.parameters import Parameters, replace
+from ketjax.population.population import PILOT_SEED
+from ketjax.preparation import values_of
+from ketjax.schedule import forcing_of, impulses_of
+
+PILOT_POINTS = 8  # points of the prior from which the patients of a pilot are, the start among them
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Way:
+    """One arm: what acts on its patients, and when they are seen.
+
+    Attributes:
+        times: When patients are seen [h].
+        values: Parameters that the arm sets.
+        design: Trial design.
+        forcing: Inputs, leaves (segment,).
+        impulses: Impulses, leaves (segment,); None if no arm has any.
+        grid: Output times of the march [h].
+        edges: Event edges [h].
+        columns: Places of the arm's readouts among those that are observed.
+    """
+
+    times: np.ndarray
+    values: tuple[tuple[str, float], ...]
+    design: str
+    forcing: Any
+    impulses: Any
+    grid: np.ndarray
+    edges: np.ndarray
+    columns: tuple[int, ...]
+
+
+def ways_of(
+    fit: Fit,
+    times: Mapping[str, ArrayLike],
+    names: Mapping[str, Sequence[str]],
+    columns: Sequence[str],
+    dtype: np.dtype,
+) -> dict[str, Way]:
+    """Schedules of all arms, filled up to the same number of segments.
+
+    Args:
+        fit: The fit.
+        times: When the patients of each arm are seen [h].
+        names: Readouts of the model that are seen in each arm.
+        columns: Readouts that are observed, in order.
+        dtype: Of the march.
+
+    Returns:
+        By arm.
+    """
+    typical = fit.recipe.typical_patient()
+    ways = {}
+    for name in times:
+        arm = fit.arms[name]
+        values = values_of(arm)
+        settings = replace(typical, values)
+        seen = np.asarray(times[name], np.float64)
+        grid, edges = timeline(seen, [(arm.regimen, settings)])
+        bounds = np.concatenate([[0.0], edges, grid[-1:]])
+        ways[name] = Way(
+            seen,
+            tuple(values.items()),
+            arm.expectancy,
+            forcing_of(arm.regimen, settings, bounds),
+            impulses_of(arm.regimen, settings, bounds),
+            grid,
+            edges,
+            tuple(columns.index(readout) for readout in names[name]),
+        )
+    most = max(way.edges.size for way in ways.values()) + 1
+    some = any(np.any(leaf) for way in ways.values() for leaf in jax.tree.leaves(way.impulses))
+    return {
+        name: dataclasses.replace(
+            way,
+            forcing=_filled_up(way.forcing, most, dtype),
+            impulses=_filled_up(way.impulses, most, dtype) if some else None,
+        )
+        for name, way in ways.items()
+    }
+
+
+def across_the_prior(fit: Fit, patients: int) -> Parameters:
+    """Patients drawn with the seed of pilots, some from each of several points of the prior."""
+    recipe = dataclasses.replace(fit.recipe, seed=PILOT_SEED, design="random")
+    points = prior_points(fit.unknowns, PILOT_POINTS, PILOT_SEED)
+    share = patients // PILOT_POINTS
+    parts = []
+    for k, point in enumerate(points):
+        some = PopulationMap.of(recipe, fit.unknowns, range(k * share, (k + 1) * share))
+        parts.append(some.parameters(jnp.asarray(point)))
+
+    def joined(*leaves: Any) -> np.ndarray:
+        if all(np.ndim(value) == 0 for value in leaves) and len({float(v) for v in leaves}) == 1:
+            return np.asarray(leaves[0])
+        return np.concatenate([np.broadcast_to(np.asarray(v), (share,)) for v in leaves])
+
+    return jax.tree.map(joined, *parts)
+
+
+def in_shape(p: Parameters, shapes: Sequence[bool], count: int) -> Parameters:
+    """The same parameters with an entry a patient where there shall be one."""
+    leaves, tree = jax.tree.flatten(p)
+    return tree.unflatten(
+        np.broadcast_to(np.asarray(value), (count,)) if wide else np.asarray(value)
+        for value, wide in zip(leaves, shapes, strict=True)
+    )
+
+
+def _filled_up(inputs: Any, segments: int, dtype: np.dtype) -> Any:
+    """Inputs with zeros for segments that an arm does not have."""
+
+    def longer(values: np.ndarray) -> np.ndarray:
+        return np.pad(values, (0, segments - values.size)).astype(dtype)
+
+    return jax.tree.map(longer, inputs)
+
+
+def in_a_row(inputs: Sequence[Any]) -> Any:
+    """Inputs of all arms one after the other, for the structure alone."""
+    return jax.tree.map(lambda *values: np.concatenate(values), *inputs)
