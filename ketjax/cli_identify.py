@@ -21,6 +21,9 @@ def identify(
     ] = None,
     draws: Annotated[int, typer.Option(min=0, help="Draws from the posterior.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = 1,
+    leave_out: Annotated[
+        bool, typer.Option("--leave-out", help="Fit again without each profile, and predict it.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace files that are there.")] = False,
     format_: Annotated[
         Literal["text", "csv", "markdown"], typer.Option("--format", help="How to print.")
@@ -29,13 +32,14 @@ def identify(
 ) -> None:
     """How well a fit knows its numbers: intervals, flat directions, profiles, draws."""
     with mistakes():
-        from ketjax.fit.examination import examine, optimum_of, target_lines
-        from ketjax.fit.run import fit_in, objective_of
+        from ketjax.fit.examination import csv_text, examine, optimum_of, target_lines, write
+        from ketjax.fit.objective import Objective
+        from ketjax.fit.run import fit_in
         from ketjax.tables import formatted
 
         fit = fit_in(folder)
         theta = optimum_of(folder, fit.unknowns)
-        objective = objective_of(fit)
+        objective = Objective(fit, dtype=fit.solver.dtype)
         found = examine(
             objective,
             fit.unknowns,
@@ -62,4 +66,12 @@ def identify(
                 sys.stdout.write("\n" + found.closing())
             else:
                 say(found.closing())
+        if leave_out:
+            from ketjax.fit import left_out
+
+            parts = left_out.leave_out(fit, objective, theta, tell=say)
+            lines = [part.row() for part in parts]
+            write(folder / "leave_out.csv", csv_text(left_out.HEAD, lines))
+            table = formatted(left_out.HEAD, lines, format_)
+            say(table) if json_ else sys.stdout.write("\n" + table)
         say(f"Written: {', '.join(str(path) for path in found.files)}")

@@ -9,6 +9,7 @@ function and not a noisy one.
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import jax
@@ -62,10 +63,29 @@ class Objective:
         self._last: Marched | None = None
         self._groups = _apart([target.arms for target in self._targets])
         self._predict_program = jax.jit(self._predict)
-        self._value_program = jax.jit(jax.value_and_grad(self._value, argnums=(0, 1)))
         self._rows_program = jax.jit(self._rows)
         self._direct_program = jax.jit(jax.jacfwd(self._predict, argnums=1))
+        self._weigh()
+
+    def _weigh(self) -> None:
+        """Programs that depend on the weights of the targets."""
+        self._value_program = jax.jit(jax.value_and_grad(self._value, argnums=(0, 1)))
         self._residuals_program = jax.jit(self._residuals)
+
+    def of(self, fit: Fit) -> Objective:
+        """The objective of a fit that differs in the weights of its targets alone.
+
+        Args:
+            fit: The other fit.
+
+        Returns:
+            An objective that shares patients, meshes and programs with this one.
+        """
+        other = copy.copy(self)
+        with jax.enable_x64(True):
+            other._likelihood = Likelihood(fit)
+        other._weigh()
+        return other
 
     def start(self) -> Array:
         """Where nothing has moved: numbers without bounds, shape (free,)."""
