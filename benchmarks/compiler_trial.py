@@ -75,7 +75,7 @@ def course_problem(lanes: int) -> Problem:
     problem = course(False)
     simulation = problem.simulation
     with jax.enable_x64(True):
-        found = simulation._lanes(draw(problem.recipe, np.arange(lanes)))
+        found = simulation.lanes(draw(problem.recipe, np.arange(lanes)))
     inputs = (found.y0, found.parameters, found.forcing, found.impulses)
     if list(simulation.treatments) != [ARM]:
         raise ValueError("the course has more than one arm: lanes are no longer patients")

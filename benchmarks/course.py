@@ -114,7 +114,7 @@ class Course:
     def own(self, count: int) -> np.ndarray:
         """Readouts over their scales from the simulation as users run it, for some patients."""
         solution = self.simulation.solve(draw(self.recipe, np.arange(count)))
-        columns = readouts.columns(self.simulation._computed)
+        columns = readouts.columns(self.simulation.computed)
         parts = []
         for name, region in columns:
             values = solution.readouts[name][0]
@@ -122,7 +122,7 @@ class Course:
         return np.stack(parts).astype(np.float64) / self._scales()[:, None, None]
 
     def _scales(self) -> np.ndarray:
-        columns = readouts.columns(self.simulation._computed)
+        columns = readouts.columns(self.simulation.computed)
         return np.array([readouts.READOUTS[name].scale for name, _ in columns])
 
 

@@ -85,7 +85,7 @@ def reference(quick: bool) -> Iterator[tuple[str, dict[str, Any]]]:
     """
     for name in COURSES:
         simulation = simulation_of(name, quick, None)
-        columns = readouts.columns(simulation._computed)
+        columns = readouts.columns(simulation.computed)
         parts: dict[str, Any] = {
             "mesh": simulation.mesh,
             "scale": np.array([readouts.READOUTS[column].scale for column, _ in columns]),

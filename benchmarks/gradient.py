@@ -34,7 +34,7 @@ def measure(quick: bool, repetitions: int) -> Iterator[Figure]:
     simulation = simulation_of(study, recipe)
     system, mesh = simulation.system, simulation.mesh
     population = draw(recipe, np.arange(patients))
-    column = [name for name, _ in readouts.columns(simulation._computed)].index("madrs")
+    column = [name for name, _ in readouts.columns(simulation.computed)].index("madrs")
     with jax.enable_x64(True):
         p, design = simulation._cast(simulation._parameters(ARM, population))
         forcing = simulation._cast(simulation._forcing[ARM])

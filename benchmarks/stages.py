@@ -49,7 +49,7 @@ def measure(quick: bool, repetitions: int) -> Iterator[Figure]:
     patients = np.arange(count)
     population = watch("drawing patients", lambda: draw(recipe, patients))
     with jax.enable_x64(True):
-        lanes = watch("preparing parameters", lambda: simulation._lanes(population))
+        lanes = watch("preparing parameters", lambda: simulation.lanes(population))
         inputs = (lanes.y0, lanes.parameters, lanes.forcing, lanes.impulses)
 
         def march(levels: int) -> Any:

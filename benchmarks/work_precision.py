@@ -97,7 +97,7 @@ def rival(simulation: Simulation, lanes: Any, tolerance: float) -> tuple[float, 
     """
     system = simulation.system
     parameters, forcing = lanes.parameters, lanes.forcing
-    anchors = anchors_of(simulation._grid, simulation._edges)
+    anchors = anchors_of(simulation.grid, simulation._edges)
     exponent = 1.0 / (system.method.error_order + 1)
     constants = jax.jit(system._constants)(system._start(lanes.y0, parameters), parameters, forcing)
 
@@ -181,7 +181,7 @@ def measure(quick: bool, repetitions: int, *, folder: Path) -> Iterator[Figure]:
         exact = march(tight, population)
         for method in methods:
             simulation, arguments, options = prepared(study, method)
-            work = operations(simulation.system, simulation._lanes(population))
+            work = operations(simulation.system, simulation.lanes(population))
             for share in SHARES[method.name]:
                 points = lines.setdefault(f"{method.name}, serving {share:.0%}", [])
                 for factor in factors:
@@ -203,7 +203,7 @@ def measure(quick: bool, repetitions: int, *, folder: Path) -> Iterator[Figure]:
 
 def march(simulation: Simulation, population: Population) -> Result:
     """The course of some patients on the simulation's mesh."""
-    lanes = simulation._lanes(population)
+    lanes = simulation.lanes(population)
     return simulation.system.march(
         simulation.mesh, lanes.y0, lanes.parameters, lanes.forcing, lanes.impulses
     )
@@ -213,7 +213,7 @@ def point(
     simulation: Simulation, tolerance: float, work: int, found: Result, exact: Result, above: float
 ) -> Point:
     """Errors of a run on a mesh."""
-    scales = [readouts.READOUTS[name].scale for name, _ in readouts.columns(simulation._computed)]
+    scales = [readouts.READOUTS[name].scale for name, _ in readouts.columns(simulation.computed)]
     distances = np.stack(found.readouts) - np.stack(exact.readouts)
     error = (np.abs(distances) / np.array(scales)[:, None, None]).max(axis=(0, 1))
     steps = simulation.mesh.steps
@@ -228,7 +228,7 @@ def _rival_point(
 ) -> Point:
     """The rival at one tolerance; only its states at the end are known."""
     system = simulation.system
-    rounds, own, last = rival(simulation, simulation._lanes(population), BASE * factor)
+    rounds, own, last = rival(simulation, simulation.lanes(population), BASE * factor)
     everything = np.zeros((system.size, last.shape[-1]))
     everything[list(system.kept)] = last
     end = _most(_end_error(system, everything, exact))

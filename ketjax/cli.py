@@ -14,6 +14,7 @@ from ketjax.backend import prepared
 from ketjax.cli_fit import fit
 from ketjax.cli_identify import identify
 from ketjax.cli_parameters import parameters
+from ketjax.cli_repair import repair
 from ketjax.cli_weights import weights
 from ketjax.console import mistakes, progress, say, stop
 from ketjax.errors import EnvironmentFault, TooManyFailures
@@ -33,6 +34,7 @@ app = typer.Typer(
 app.command()(fit)
 app.command()(identify)
 app.command()(weights)
+app.command()(repair)
 app.command()(parameters)
 Store = Annotated[Path, typer.Argument(help="A ketjax store (a folder that ends in .zarr).")]
 

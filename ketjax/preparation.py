@@ -4,7 +4,7 @@ import dataclasses
 import math
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -266,7 +266,15 @@ def simulation_of(study: Study, recipe: Recipe) -> Simulation:
     )
 
 
-def create(study: Study, recipe: Recipe, path: Path, *, overwrite: bool = False) -> None:
+def create(
+    study: Study,
+    recipe: Recipe,
+    path: Path,
+    *,
+    overwrite: bool = False,
+    more: Sequence[store.Variable] = (),
+    digest: str = "",
+) -> None:
     """Write the template of a study's store.
 
     Args:
@@ -274,6 +282,8 @@ def create(study: Study, recipe: Recipe, path: Path, *, overwrite: bool = False)
         recipe: Who is drawn.
         path: Path of the store; its folder is made.
         overwrite: Replace an existing ketjax store.
+        more: What is kept besides.
+        digest: Of what made the store; that of the study if empty.
 
     Raises:
         StoreError: The output exists.
@@ -282,12 +292,12 @@ def create(study: Study, recipe: Recipe, path: Path, *, overwrite: bool = False)
     path.parent.mkdir(parents=True, exist_ok=True)
     store.create(
         path,
-        list(variables_of(study, recipe)),
+        [*variables_of(study, recipe), *more],
         store.Coordinates(
             arms=tuple(study.arms), regions=REGIONS, times=study.times, patients=count
         ),
         shard=shard_length(study, count),
-        digest=study.digest(),
+        digest=digest or study.digest(),
         attributes={
             "title": study.question,
             "study": study.name,

@@ -71,6 +71,9 @@ class Simulation:
         cascade: The equations.
         mesh: The steps that every patient takes.
         system: The structure and the compiled programs.
+        computed: Readouts of the model that are observed.
+        block: Patients marched together, on all devices.
+        grid: When the march is observed [h]: output times, and the start.
     """
 
     def __init__(
@@ -105,14 +108,14 @@ class Simulation:
         self.recipe, self.treatments, self.dtype = recipe, dict(treatments), np.dtype(dtype)
         self.times = np.asarray(times, dtype=np.float64)
         self.names = tuple(names)
-        self._block = (block or _block_size()) * jax.device_count()
-        self._computed = needed(self.names)
+        self.block = (block or _block_size()) * jax.device_count()
+        self.computed = needed(self.names)
         self._typical = recipe.typical_patient()
         settings = {name: replace(self._typical, t.values) for name, t in self.treatments.items()}
-        self._grid, self._edges = timeline(
+        self.grid, self._edges = timeline(
             self.times, [(t.regimen, settings[name]) for name, t in self.treatments.items()]
         )
-        horizon = self._grid[-1]
+        horizon = self.grid[-1]
         bounds = np.concatenate([[0.0], self._edges, [horizon]])
         with jax.enable_x64(True):
             self._forcing = {
@@ -130,10 +133,10 @@ class Simulation:
     def _prepare(self, rtol: float, method: Method, serve: float) -> None:
         """Build the system and its mesh from a pilot that holds patients of every arm."""
         arms = len(self.treatments)
-        count = 1 if self.recipe.typical else max(1, min(PILOT, self._block) // arms)
+        count = 1 if self.recipe.typical else max(1, min(PILOT, self.block) // arms)
         recipe = dataclasses.replace(self.recipe, seed=PILOT_SEED, design="random")
-        lanes = self._lanes(draw(recipe, np.arange(count)))
-        self.cascade = Cascade(literals(lanes.parameters[0]), self._computed)
+        lanes = self.lanes(draw(recipe, np.arange(count)))
+        self.cascade = Cascade(literals(lanes.parameters[0]), self.computed)
         self.system = System(
             self.cascade.rhs,
             lanes.y0,
@@ -150,14 +153,14 @@ class Simulation:
         self.mesh = self.system.make_mesh(
             lanes.y0,
             lanes.parameters,
-            self._grid,
+            self.grid,
             self._edges,
             lanes.forcing,
             lanes.impulses,
             # Placebo arms make no demands: the share counts within the most demanding arm.
             serve=1 - (1 - serve) / arms,
             pilot=lanes.arm.size,
-            block=lanes.arm.size if self.recipe.typical else self._block,
+            block=lanes.arm.size if self.recipe.typical else self.block,
         )
 
     def solve(
@@ -178,7 +181,7 @@ class Simulation:
             # One patient, however often the population repeats it.
             population = take(population, np.zeros(1, np.int64))
         with jax.enable_x64(True):
-            lanes = self._lanes(population)
+            lanes = self.lanes(population)
             result = sweep(
                 self.system,
                 self.mesh,
@@ -186,7 +189,7 @@ class Simulation:
                 lanes.parameters,
                 lanes.forcing,
                 lanes.impulses,
-                block=lanes.arm.size if self.recipe.typical else self._block,
+                block=lanes.arm.size if self.recipe.typical else self.block,
                 limit=LIMIT,
                 accept=ACCEPT,
                 progress=progress,
@@ -197,8 +200,8 @@ class Simulation:
         """Readouts by name, arms and patients apart."""
         arms = len(self.treatments)
         # Output times that differ by rounding only share a point of the grid: take the nearest.
-        kept = np.abs(self._grid[:, None] - self.times).argmin(axis=0)
-        chosen = slice(None) if np.array_equal(kept, np.arange(self._grid.size)) else kept
+        kept = np.abs(self.grid[:, None] - self.times).argmin(axis=0)
+        chosen = slice(None) if np.array_equal(kept, np.arange(self.grid.size)) else kept
 
         def by_arm(values: np.ndarray) -> np.ndarray:
             values = values.reshape(*values.shape[:-1], arms, -1)
@@ -206,7 +209,7 @@ class Simulation:
             return np.repeat(values, count, axis=-1) if self.recipe.typical else values
 
         series: dict[str, list[np.ndarray]] = {}
-        columns = readouts.columns(self._computed)
+        columns = readouts.columns(self.computed)
         for (name, _), values in zip(columns, result.readouts, strict=True):
             series.setdefault(name, []).append(by_arm(values[chosen]))
         values = {
@@ -220,7 +223,7 @@ class Simulation:
         values = {name: values[name] for name in self.names}
         return Solution(self.times, values, by_arm(result.status), by_arm(result.error))
 
-    def _lanes(self, population: Population) -> "_Lanes":
+    def lanes(self, population: Population) -> "Lanes":
         """Every patient in every arm, one arm after the other, in the dtype of the march."""
         arms = list(self.treatments)
         count = population.patient.size
@@ -229,7 +232,7 @@ class Simulation:
         arm = np.repeat(np.arange(len(arms)), count)
         y0 = tuple(np.broadcast_to(value, arm.shape) for value in Cascade.start(parameters[0]))
         impulses = self._impulses
-        return _Lanes(
+        return Lanes(
             arm,
             self._cast(y0),
             self._cast(parameters),
@@ -251,7 +254,7 @@ class Simulation:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Lanes:
+class Lanes:
     """What the solver marches: patients in arms.
 
     Attributes:

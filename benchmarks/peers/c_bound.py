@@ -203,7 +203,7 @@ def _first_march(problem: Course) -> Callable[[], object]:
     """Every patient of the course over the mesh once, with its readouts."""
     simulation = problem.simulation
     with jax.enable_x64(True):
-        lanes = simulation._lanes(draw(problem.recipe, np.arange(problem.patients)))
+        lanes = simulation.lanes(draw(problem.recipe, np.arange(problem.patients)))
 
     def march() -> object:
         with jax.enable_x64(True):
