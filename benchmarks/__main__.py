@@ -26,6 +26,7 @@ ROWS = {
     "first_command": ("commands.measure_first", "`ketjax run` on the first study, cold and warm"),
     "scaling": ("commands.measure_scaling", "time and memory against the number of patients"),
     "weights": ("weights.measure", "`ketjax weights`: a million patients, 20 targets"),
+    "repair": ("repair.measure", "`ketjax repair` against rejection, on two boxes"),
     "work_precision": (
         "work_precision.measure",
         "methods and a rival at equal error",

@@ -45,7 +45,7 @@ def measure(quick: bool, repetitions: int) -> Iterator[Figure]:
     simulation = watch("structure and mesh", lambda: simulation_of(study, recipe))
     one = take(draw(recipe, np.arange(1)), np.zeros(1, np.int64))
     watch("compiling the march", lambda: simulation.solve(one))
-    system, mesh, block = simulation.system, simulation.mesh, simulation._block
+    system, mesh, block = simulation.system, simulation.mesh, simulation.block
     patients = np.arange(count)
     population = watch("drawing patients", lambda: draw(recipe, patients))
     with jax.enable_x64(True):

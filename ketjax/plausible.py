@@ -23,7 +23,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, model_validator
 
 from ketjax import manifest
-from ketjax.analysis.features import SCORES, Measure
+from ketjax.analysis.features import Measure
 from ketjax.arms import Section
 from ketjax.errors import Problem, StudyError, check_name, show
 from ketjax.fields import Integer, refuse
@@ -130,11 +130,6 @@ class Bound(Section):
         what = "" if self.measure == "value" else f", {self.measure.replace('_', ' ')}"
         return f"{self.readout}{where} in {self.arm} at {self.hour:g} h{what}"
 
-    @property
-    def since(self) -> bool:
-        """Whether it is counted from the readout at time 0, rather than from entry or not at all."""
-        return self.measure != "value" and self.readout not in SCORES
-
     def _output_time(self, study: Study, problems: list[Problem]) -> float:
         hour = _number(problems, "time", self.time, "h", math.nan)
         near = min(study.times, key=lambda time: abs(time - hour))
@@ -177,7 +172,8 @@ class Plausible(Section):
 
     @model_validator(mode="after")
     def _check(self, info: ValidationInfo) -> Self:
-        study: Study = info.context
+        study = info.context
+        assert isinstance(study, Study)  # its bounds have asked
         problems: list[Problem] = []
         seen: dict[tuple, int] = {}
         for index, bound in enumerate(self.plausible):

@@ -209,7 +209,7 @@ def _first_march(problem: Course) -> Callable[[], object]:
         with jax.enable_x64(True):
             return sweep(
                 simulation.system, simulation.mesh, lanes.y0, lanes.parameters, lanes.forcing,
-                lanes.impulses, block=simulation._block, limit=np.inf, levels=0,
+                lanes.impulses, block=simulation.block, limit=np.inf, levels=0,
             )  # fmt: skip
 
     return march

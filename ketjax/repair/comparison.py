@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from ketjax.repair.moves import Box
 
@@ -33,6 +33,8 @@ class Costs:
         gradients: Marches with a gradient.
         price: What such a march costs, measured in marches.
         checked: Marches to see that the repaired are plausible.
+        further: Patients who were only drawn, to know rejection better.
+        further_plausible: Those of them who are plausible.
     """
 
     drawn: int
@@ -42,11 +44,14 @@ class Costs:
     gradients: int
     price: float
     checked: int
+    further: int = 0
+    further_plausible: int = 0
 
     @property
     def by_rejection(self) -> float:
-        """Marches for each accepted patient if nobody is repaired."""
-        return self.drawn / self.plausible if self.plausible else np.inf
+        """Marches for each accepted patient if nobody is repaired, by all who were drawn."""
+        plausible = self.plausible + self.further_plausible
+        return (self.drawn + self.further) / plausible if plausible else np.inf
 
     @property
     def by_repair(self) -> float:
@@ -149,7 +154,7 @@ def _neighbour(e: Floats, number: int) -> float:
     if number < 2:
         return np.nan
     some = e[:, np.linspace(0, e.shape[1] - 1, number).round().astype(int)].T
-    return float(cKDTree(some).query(some, k=2)[0][:, 1].mean())
+    return float(KDTree(some).query(some, k=2)[0][:, 1].mean())
 
 
 def _apart(first: Floats, second: Floats) -> float:

@@ -49,7 +49,7 @@ class Box:
             values: (bound, patient).
         """
         inside = (values >= self.low[:, None]) & (values <= self.high[:, None])
-        return inside.all(axis=0)
+        return np.all(inside, axis=0)
 
     def violations(self, values: Floats) -> tuple[Floats, Floats]:
         """Smooth violations h of all finite bounds, and their slopes by what is bounded.

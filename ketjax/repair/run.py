@@ -1,9 +1,9 @@
 """From bounds to a store of plausible patients: draw, repair, check, compare, write.
 
-    study = Study.read("study.toml")
-    report = mend(study, Plausible.read("plausible.toml", study), "out/plausible.zarr")
-    patients = patients_of("out/plausible.zarr", recipe_of(study))
-    solution = simulation_of(other_study, recipe_of(study)).solve(patients)
+study = Study.read("study.toml")
+report = mend(study, Plausible.read("plausible.toml", study), "out/plausible.zarr")
+patients = patients_of("out/plausible.zarr", recipe_of(study))
+solution = simulation_of(other_study, recipe_of(study)).solve(patients)
 """
 
 from __future__ import annotations
@@ -28,8 +28,14 @@ from ketjax.model.parameters import replace
 from ketjax.plausible import Plausible
 from ketjax.population import Population, Recipe
 from ketjax.population.population import take
-from ketjax.preparation import check_arms, check_recipe, create, recipe_of, simulation_of
-from ketjax.preparation import shard_length
+from ketjax.preparation import (
+    check_arms,
+    check_recipe,
+    create,
+    recipe_of,
+    shard_length,
+    simulation_of,
+)
 from ketjax.repair.bounded import Bounded, measured
 from ketjax.repair.comparison import EDGE, NEAR, Bias, Costs, compare
 from ketjax.repair.effects import Drawn
@@ -39,7 +45,7 @@ from ketjax.study import Study
 TIMED = 3  # marches with and without a gradient, to say what one costs
 DRAWN_AS = ds.Variable("drawn_patient", ("patient",), "1", "who was drawn", "int64")
 REPAIRED = ds.Variable("repaired", ("patient",), "1", "1 if repaired, 0 if as drawn", "int8")
-DISTANCE = ds.trait("distance_moved", "1", "distance from the draw, random effects", "float64")
+DISTANCE = ds.trait("distance_moved", "1", "distance from the draw", dtype="float64")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,6 +178,13 @@ def mend(
     good = box.holds(again)
     tell(f"{int(good.sum())} of {outside.size} are repaired")
     price = _price(bounded, drawn) if outside.size else np.nan
+    reference = [(start[:, inside], values[:, inside])]
+    if rejection:
+        more = Drawn.of(recipe, asked.movable, np.arange(count, count + rejection))
+        others = seen(more.population)
+        held = box.holds(others)
+        reference.append((more.start[:, held], others[:, held]))
+    exact, exact_values = (np.concatenate(p, axis=1) for p in zip(*reference, strict=True))
     costs = Costs(
         drawn=count,
         plausible=int(inside.sum()),
@@ -180,17 +193,12 @@ def mend(
         gradients=int(found.evaluations.sum()),
         price=price,
         checked=int(entered.size),
+        further=rejection,
+        further_plausible=exact.shape[1] - int(inside.sum()),
     )
     if not costs.plausible + costs.repaired:
         hint = "widen the bounds, let more parameters move, or draw more patients"
         raise StudyError(Problem("plausible", "nobody is plausible, nor can be made so", hint=hint))
-    reference = [(start[:, inside], values[:, inside])]
-    if rejection:
-        more = Drawn.of(recipe, asked.movable, np.arange(count, count + rejection))
-        others = seen(more.population)
-        held = box.holds(others)
-        reference.append((more.start[:, held], others[:, held]))
-    exact, exact_values = (np.concatenate(p, axis=1) for p in zip(*reference, strict=True))
     bias = compare(
         asked.movable,
         box,

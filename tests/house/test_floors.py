@@ -74,6 +74,16 @@ ROOMS: dict[str, tuple[str, str]] = {
         "audit backend dataset model population preparation simulate study trials",
         "numpy xarray",
     ),
+    # Patients within bounds.
+    "plausible": (
+        "analysis arms errors fields manifest model population preparation study units",
+        "pydantic",
+    ),
+    "repair": (
+        "analysis corridor dataset errors individuals model plausible population preparation "
+        "simulate solve study",
+        "jax numpy scipy xarray",
+    ),
     "attribution": (
         "analysis errors model population preparation regimen simulate study",
         "numpy xarray",
@@ -81,11 +91,12 @@ ROOMS: dict[str, tuple[str, str]] = {
     "console": ("errors", "rich typer"),
     "cli_fit": ("console fit", "typer"),
     "cli_identify": ("console fit tables", "typer"),
+    "cli_repair": ("console plausible repair study tables", "typer"),
     "cli_weights": ("console tables targets weighting", "typer"),
     "cli_parameters": ("console errors model population preparation sets tables", "typer"),
     "cli": (
-        "analysis attribution backend cli_fit cli_identify cli_parameters cli_weights console "
-        "corridor dataset doctor errors evidence figures study tables",
+        "analysis attribution backend cli_fit cli_identify cli_parameters cli_repair cli_weights "
+        "console corridor dataset doctor errors evidence figures study tables",
         "typer xarray",
     ),
     "__main__": ("cli", ""),
