@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ketjax import open_store, run, summarise
+import ketjax
 from ketjax.fit.examination import draw_text, examine, optimum_of
 from ketjax.fit.free import prior_points
-from ketjax.fit.run import objective_of, read
-from ketjax.fit.run import run as run_fit
+from ketjax.fit.run import objective_of, read, run
 from ketjax.fit.uncertainty import in_units
 from ketjax.study import Study
 from ketjax.tables import formatted
@@ -25,10 +24,9 @@ def main(folder: Path, fitted: int = 128, predicted: int = 8000) -> dict:
     #    trials and what may move. Reading checks both, with every mistake at once.
     fit = read(HERE / "fit_tutorial.toml", {"patients": fitted})
     print(f"{len(fit.summaries)} published summaries, {len(fit.unknowns)} free numbers\n")
-
     # 2. The search moves the free numbers until simulated trials give what was published. Few
     #    summaries say little: a prior about the start keeps what they do not tell.
-    print(run_fit(fit, folder, overwrite=True).text())
+    print(run(fit, folder, overwrite=True).text())
 
     # 3. How well are the numbers known? One whose interval is hardly narrower than its prior was
     #    not learned here. Draws from the posterior carry what is not known into a prediction.
@@ -49,8 +47,9 @@ def main(folder: Path, fitted: int = 128, predicted: int = 8000) -> dict:
     for name, (draws, text) in sets.items():
         (folder / f"{name}.toml").write_text(f'posterior = "{draws}.csv"\n{text}')
         study = Study.parse(f'set = "{name}.toml"\n{manifest}', folder=folder)
-        store = run(study.replace(patients=predicted), folder / f"{name}.zarr", overwrite=True)
-        shown[name] = summarise(open_store(store), hours=[24, 168])
+        study = study.replace(patients=predicted)
+        store = ketjax.run(study, folder / f"{name}.zarr", overwrite=True)
+        shown[name] = ketjax.summarise(ketjax.open_store(store), hours=[24, 168])
         columns = ["response", "response_draws_low", "response_draws_high"]  # [%]
         print(name, shown[name][columns].to_dataframe().round(1).to_string(), sep="\n")
     return shown

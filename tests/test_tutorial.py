@@ -10,10 +10,6 @@ import pytest
 SCRIPT = Path(__file__).parents[1] / "studies" / "fit_tutorial.py"
 
 
-def test_it_is_short():
-    assert len(SCRIPT.read_text(encoding="utf-8").splitlines()) < 60
-
-
 @pytest.fixture(scope="module")
 def walked(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tutorial") / "fit"
