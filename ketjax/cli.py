@@ -13,6 +13,7 @@ import typer
 from ketjax.backend import prepared
 from ketjax.cli_fit import fit
 from ketjax.cli_identify import identify
+from ketjax.cli_individual import individual
 from ketjax.cli_parameters import parameters
 from ketjax.cli_repair import repair
 from ketjax.cli_weights import weights
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 app.command()(fit)
 app.command()(identify)
+app.command()(individual)
 app.command()(weights)
 app.command()(repair)
 app.command()(parameters)
