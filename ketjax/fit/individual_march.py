@@ -79,17 +79,24 @@ class IndividualMarch:
         meshes: By arm.
     """
 
-    def __init__(self, plan: IndividualPlan, dtype: str = "", block: int = BLOCK) -> None:
+    def __init__(
+        self,
+        plan: IndividualPlan,
+        dtype: str = "",
+        block: int = BLOCK,
+        like: IndividualMarch | None = None,
+    ) -> None:
         """Prepare the march: structure and meshes.
 
         Args:
             plan: The plan.
             dtype: "float32" or "float64"; that of the plan if empty.
             block: Patients marched together.
+            like: March of a plan that differs in its observations only: its programs are used.
         """
         self.plan, self.effects = plan, RandomEffects(plan)
         self.dtype = np.dtype(dtype or plan.solver.dtype)
-        self._block = block
+        self._block = block if like is None else like._block
         observed = plan.observations
         self.arms = np.array([some[0].arm for some in observed.values()])
         names = sorted({one.quantity for some in observed.values() for one in some})
@@ -106,7 +113,24 @@ class IndividualMarch:
                     self.column[row, k] = columns.index(needed([one.quantity])[0])
                     self.place[row, k] = np.abs(grid - one.time).argmin()
             self._find_moving()
-            self._build()
+            pilots = {name: self._pilot(way) for name, way in self._ways.items()}
+            if like is None:
+                self._build(pilots)
+            else:
+                self.system, self.adjoint, self._varying = like.system, like.adjoint, like._varying
+            self.meshes = {
+                name: self.system.make_mesh(
+                    *self._pilot_lanes(pilots[name], way),
+                    way.grid,
+                    way.edges,
+                    way.forcing,
+                    way.impulses,
+                    serve=SERVE,
+                    pilot=PILOT,
+                    block=PILOT,
+                )
+                for name, way in self._ways.items()
+            }
         self._own_program = jax.jit(self._own, static_argnames="arm")
         self._slopes_program = jax.jit(self._slopes, static_argnames="arm")
 
@@ -250,10 +274,9 @@ class IndividualMarch:
 
         return jax.vmap(along)(jnp.eye(eta.shape[0]))
 
-    def _build(self) -> None:
-        """The system, its meshes and the programs of its gradients."""
+    def _build(self, pilots: dict[str, Any]) -> None:
+        """The system and the programs of its gradients."""
         ways = list(self._ways.values())
-        pilots = {name: self._pilot(way) for name, way in self._ways.items()}
         same = [set(literals(p).items()) for p in pilots.values()]
         fixed = dict(sorted(set.intersection(*same)))
         computed = [
@@ -286,19 +309,6 @@ class IndividualMarch:
             atol=[rtol * row.scale for row in state_rows()],
             identity=cascade.identity,
         )
-        self.meshes = {
-            name: self.system.make_mesh(
-                *self._pilot_lanes(pilots[name], way),
-                way.grid,
-                way.edges,
-                way.forcing,
-                way.impulses,
-                serve=SERVE,
-                pilot=PILOT,
-                block=PILOT,
-            )
-            for name, way in self._ways.items()
-        }
         tree = jax.tree.structure(parameters)
         places = jax.tree.unflatten(tree, range(tree.num_leaves))
         self.adjoint = Adjoint(

@@ -30,8 +30,18 @@ from pydantic import (
 from ketjax import manifest
 from ketjax.arms import Arm, Section
 from ketjax.errors import Problem, StudyError, check_name, check_range, show
-from ketjax.fields import Context, Correlations, Entry, Integer, Length, Name, Overrides
-from ketjax.fields import known, model_vocabulary, refuse
+from ketjax.fields import (
+    Context,
+    Correlations,
+    Entry,
+    Integer,
+    Length,
+    Name,
+    Overrides,
+    known,
+    model_vocabulary,
+    refuse,
+)
 from ketjax.fit import checks
 from ketjax.fit.individual_data import (
     KNOWN,

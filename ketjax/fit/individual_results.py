@@ -14,7 +14,6 @@ from ketjax.fit.individual_effects import RandomEffects
 from ketjax.fit.individual_march import IndividualMarch
 from ketjax.fit.individual_plan import IndividualPlan, covariate_name
 from ketjax.fit.individual_solve import CONVERGED, FAILED, LIMIT, STALLED, Modes
-from ketjax.observation import READABLE
 from ketjax.tables import formatted
 
 WIDE = 1.959964  # standard errors on either side of a 95 % interval
@@ -121,7 +120,7 @@ def curves_of(plan: IndividualPlan, march: IndividualMarch, results: xr.Dataset)
     document = plan.to_dict()
     document.pop("covariates", None)
     shown = IndividualPlan.parse(document, observations=dense, covariates=known)
-    courses = IndividualMarch(shown, march.dtype.name)
+    courses = IndividualMarch(shown, march.dtype.name, like=march)
     everyone = np.arange(len(chosen))
     shape = (len(chosen), times.size, len(quantities))
     own = _eta_of(march, results)[chosen]
@@ -164,7 +163,9 @@ def observation_table(results: xr.Dataset) -> str:
         **{name: name for name in ("individual_prediction", "residual_sd", "weighted_residual")},
     }
     columns = {name: results[own].to_numpy() for name, own in names.items()}
-    return _csv([dict(zip(columns, row, strict=True)) for row in zip(*columns.values())])
+    return _csv(
+        [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    )
 
 
 def summary_of(results: xr.Dataset) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Levenberg-Marquardt of many patients at once, each with a damping and an answer of its own.
 
 Equation:
-    objective of a patient  sum_k ((y_k - f_k)/s_k)^2/2 + ln s_k + eta . eta/2
-    gradient                sum_k J_k (-(y_k - f_k)/s_k^2 + s'_k/s_k (1 - ((y_k - f_k)/s_k)^2)) + eta
+    objective of a patient  sum_k z_k^2/2 + ln s_k + eta . eta/2,  z_k = (y_k - f_k)/s_k
+    gradient                sum_k J_k (-z_k/s_k + s'_k/s_k (1 - z_k^2)) + eta
     information             sum_k J_k J_k^T (1/s_k^2 + 2 (s'_k/s_k)^2) + I
     with f(eta) the prediction, J its slopes, s(f) the residual SD and s' = ds/df
 
