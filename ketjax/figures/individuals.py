@@ -1,5 +1,7 @@
 """Individual fits: some patients' courses, and all observations beside what is predicted."""
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -44,7 +46,8 @@ def plot_individuals(
     if figure is None:
         height = 1.3 + 1.75 * rows + 3.4
         figure = Figure(figsize=(11.0, height), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=(1.75 * rows, 3.4))
+    parts: Any = figure.subfigures(2, 1, height_ratios=(1.75 * rows, 3.4))
+    above, below = parts
     grid = np.atleast_2d(above.subplots(rows, COLUMNS, sharex=True, squeeze=False))
     for k, axes in enumerate(grid.flat):
         if k >= len(patients):

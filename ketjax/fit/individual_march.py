@@ -32,6 +32,7 @@ from ketjax.schedule import forcing_of, impulses_of
 from ketjax.simulate import SERVE
 from ketjax.solve import RODAS4, RODAS5P, System
 from ketjax.solve.adjoint import Adjoint
+from ketjax.solve.mesh import Mesh
 from ketjax.solve.structure import dependencies, trace
 
 BLOCK = 256  # patients marched together, on all devices
@@ -118,19 +119,7 @@ class IndividualMarch:
                 self._build(pilots)
             else:
                 self.system, self.adjoint, self._varying = like.system, like.adjoint, like._varying
-            self.meshes = {
-                name: self.system.make_mesh(
-                    *self._pilot_lanes(pilots[name], way),
-                    way.grid,
-                    way.edges,
-                    way.forcing,
-                    way.impulses,
-                    serve=SERVE,
-                    pilot=PILOT,
-                    block=PILOT,
-                )
-                for name, way in self._ways.items()
-            }
+            self.meshes = {name: self._mesh(pilots[name], way) for name, way in self._ways.items()}
         self._own_program = jax.jit(self._own, static_argnames="arm")
         self._slopes_program = jax.jit(self._slopes, static_argnames="arm")
 
@@ -168,9 +157,9 @@ class IndividualMarch:
         way, lanes = self._ways[arm], np.arange(self._block)
         numbers = jnp.asarray(eta.T)
         known = {path: jnp.asarray(values[patients]) for path, values in self.effects.known.items()}
-        own = self._own_program(numbers, known, arm=arm)
+        y0, parameters = self._cast(self._own_program(numbers, known, arm=arm))
         tape = self.adjoint.march(
-            self.meshes[arm], *self._cast(own), way.forcing, way.impulses, keep=slopes
+            self.meshes[arm], y0, parameters, way.forcing, way.impulses, keep=slopes
         )
         column, place = self.column[patients], self.place[patients]
         values = tape.readouts[column, place, lanes[:, None]].astype(np.float64)
@@ -329,11 +318,24 @@ class IndividualMarch:
         own = {path: np.broadcast_to(leaf(drawn, path), (PILOT,)) for path in paths}
         return own_parameters(replace(self.effects.base, {**own, **way.settings}), PILOT)
 
-    def _pilot_lanes(self, p: Any, way: _Way) -> tuple:
-        wide = {path: np.broadcast_to(leaf(p, path), (PILOT,)) for path in self._varying}
-        p = replace(p, wide)
+    def _mesh(self, pilot: Any, way: _Way) -> Mesh:
+        """The steps that serve a pilot in one arm."""
+        p = replace(
+            pilot, {path: np.broadcast_to(leaf(pilot, path), (PILOT,)) for path in self._varying}
+        )
         start = tuple(np.broadcast_to(value, (PILOT,)) for value in Cascade.start(p))
-        return self._cast((start, (p, getattr(p.designs, way.design))))
+        y0, parameters = self._cast((start, (p, getattr(p.designs, way.design))))
+        return self.system.make_mesh(
+            y0,
+            parameters,
+            way.grid,
+            way.edges,
+            way.forcing,
+            way.impulses,
+            serve=SERVE,
+            pilot=PILOT,
+            block=PILOT,
+        )
 
     def _cast(self, tree: Any) -> Any:
         """The same tree in the dtype of the march."""

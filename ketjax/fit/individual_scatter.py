@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ketjax.fit.individual_plan import IndividualPlan, Residual
+from ketjax.fit.individual_plan import IndividualPlan
+from ketjax.fit.individual_settings import Residual
 from ketjax.model.parameters import leaf
 from ketjax.observation import RATED, READABLE
 

@@ -7,7 +7,8 @@ import pytest
 
 from ketjax.errors import StudyError
 from ketjax.fit.individual_data import by_patient, read_covariates, read_observations, times_of
-from ketjax.fit.individual_plan import IndividualPlan, Residual
+from ketjax.fit.individual_plan import IndividualPlan
+from ketjax.fit.individual_settings import Residual
 
 HEAD = "patient,arm,quantity,time,value,unit,sd"
 LINES = (

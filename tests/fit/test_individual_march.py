@@ -128,8 +128,9 @@ def test_modes_are_those_of_another_optimiser(march, plan):
             f = march.predict(eta[None], np.array([k]), slopes=False).values[0]
             return np.concatenate([(f[seen] / values[k][seen] - 1) / 0.1, eta])
 
-        exact = {"ftol": 1e-15, "xtol": 1e-12, "gtol": 1e-10}
-        other = least_squares(residuals, np.zeros(2), jac="3-point", **exact)
+        other = least_squares(
+            residuals, np.zeros(2), jac="3-point", ftol=1e-15, xtol=1e-12, gtol=1e-10
+        )
         np.testing.assert_allclose(found.eta[k], other.x, atol=1e-6)
         np.testing.assert_allclose(
             np.linalg.inv(found.covariance[k]), other.jac.T @ other.jac, rtol=1e-5
