@@ -91,10 +91,13 @@ ROOMS: dict[str, tuple[str, str]] = {
     "console": ("errors", "rich typer"),
     "cli_fit": ("console fit", "typer"),
     "cli_identify": ("console fit tables", "typer"),
-        "attribution backend cli_fit cli_identify cli_individual cli_parameters cli_repair "
-        "cli_weights console corridor dataset doctor errors evidence figures fit model plausible "
-        "population preparation repair sets study tables targets typercli_parameters "
-        "typercli_weights typerclianalysis weighting",
+    "cli_individual": ("console fit", "typer"),
+    "cli_repair": ("console plausible repair study tables", "typer"),
+    "cli_weights": ("console tables targets weighting", "typer"),
+    "cli_parameters": ("console errors model population preparation sets tables", "typer"),
+    "cli": (
+        "analysis attribution backend cli_fit cli_identify cli_individual cli_parameters "
+        "cli_repair cli_weights console corridor dataset doctor errors evidence figures study tables",
         "typer xarray",
     ),
     "__main__": ("cli", ""),
