@@ -5,8 +5,8 @@
 The table of parameters is the truth. Its own patients give means, spreads and shares in five arms;
 starts lie a quarter of a logarithm away, by turns above and below, under wide priors. A number
 counts as identifiable by the criterion of `ketjax identify`. The summaries come from the same
-random patients, so that what is missed is the optimiser's; then from others, so that what is missed
-is the luck of 256 patients too.
+random patients, so that what is missed is the optimiser's; then from 256 others, with the errors
+that so few have, so that what is missed is their luck too.
 """
 
 import dataclasses
@@ -30,23 +30,24 @@ MANIFEST = HERE / "fit_recovery.toml"
 RESULT = HERE / "results" / "fit_recovery.txt"
 TABLE = "recovery.csv"
 HOURS = (1.0, 2.0, 6.0, 24.0, 48.0, 96.0, 168.0)
-PATIENTS = 5000  # of each made-up trial
+PATIENTS = 256  # of each population
+TRIAL = 5000  # patients of the made-up trial, where its luck is that of the fit
 AWAY = 0.25  # logarithm of start over truth
 SHARE = 0.05  # of the truth within which a number counts as found
 
 
-def questions(arms: list[str]) -> Iterator[Target]:
+def questions(arms: list[str], n: int) -> Iterator[Target]:
     """Summaries of all arms, whose numbers are still to be filled in."""
     for arm in arms:
         design = "none" if arm == "unblinded" else "pooled"
         for hour in HOURS:
             for quantity, spread in (("change", 10.0), ("SD of change", math.nan)):
-                yield Target("R", arm, design, quantity, hour, 1.0, spread, PATIENTS, "made up")
+                yield Target("R", arm, design, quantity, hour, 1.0, spread, n, "made up")
             for quantity in ("response", "remission"):
-                yield Target("R", arm, design, quantity, hour, 0.5, math.nan, PATIENTS, "made up")
+                yield Target("R", arm, design, quantity, hour, 0.5, math.nan, n, "made up")
         if arm != "sham":
             for hour in (0.5, 1.0, 2.0):
-                yield Target("R", arm, design, "dissociation", hour, 1.0, 10.0, PATIENTS, "made up")
+                yield Target("R", arm, design, "dissociation", hour, 1.0, 10.0, n, "made up")
 
 
 def fit_of(folder: Path, targets: list[Target], seed: int, away: float) -> Fit:
@@ -63,10 +64,10 @@ def fit_of(folder: Path, targets: list[Target], seed: int, away: float) -> Fit:
     return Fit.parse(document, folder)
 
 
-def made(folder: Path, seed: int) -> list[Target]:
+def made(folder: Path, seed: int, n: int) -> list[Target]:
     """Summaries of the truth, as trials of many patients would publish them."""
     arms = list(tomllib.loads(MANIFEST.read_text("utf-8"))["arms"])
-    asked = list(questions(arms))
+    asked = list(questions(arms, n))
     truth = Objective(fit_of(folder, asked, seed, 0.0), dtype="float64")
     found = truth.predictions(truth.start())
     return [
@@ -78,7 +79,7 @@ def made(folder: Path, seed: int) -> list[Target]:
 
 def recover(folder: Path, seed: int, of: int) -> str:
     """A table: truth, start, what was found, how sure the fit is, and whether it may be."""
-    targets = made(folder, of)
+    targets = made(folder, of, TRIAL if of == seed else PATIENTS)
     fit = fit_of(folder, targets, seed, AWAY)
     objective = Objective(fit, dtype="float64")
     begun = time.perf_counter()

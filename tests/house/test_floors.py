@@ -97,7 +97,8 @@ ROOMS: dict[str, tuple[str, str]] = {
     "cli_parameters": ("console errors model population preparation sets tables", "typer"),
     "cli": (
         "analysis attribution backend cli_fit cli_identify cli_individual cli_parameters "
-        "cli_repair cli_weights console corridor dataset doctor errors evidence figures study tables",
+        "cli_repair cli_weights console corridor dataset doctor errors evidence figures study "
+        "tables",
         "typer xarray",
     ),
     "__main__": ("cli", ""),
