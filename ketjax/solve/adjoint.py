@@ -11,6 +11,12 @@ on a few states, as those of the mood layer do, a gradient costs little more tha
     from_y0, from_leaves = adjoint.pull(tape, cotangents)
 
 Several cotangents are pulled back at once: the rows of a Jacobian share what a step costs.
+
+With ``acting`` the lengths of the steps and the inputs themselves are differentiated too:
+
+    from_y0, from_leaves, from_lengths, from_inputs = adjoint.pull_inputs(tape, cotangents)
+
+Between events a right-hand side must then not depend on time: only lengths count.
 """
 
 import itertools
@@ -65,6 +71,7 @@ class Adjoint:
     Attributes:
         moving: places, among the leaves of the parameters, of those that are differentiated.
         states: places, among the kept states, of those that depend on them.
+        acting: places, among the leaves of forcing and impulses, of those that are differentiated.
     """
 
     def __init__(
@@ -77,6 +84,7 @@ class Adjoint:
         impulses: Tree = None,
         *,
         start_moves: Sequence[bool] | None = None,
+        acting: Sequence[int] | None = None,
         identity: str = "",
     ) -> None:
         """Find what depends on the moving leaves; nothing is compiled yet.
@@ -90,6 +98,8 @@ class Adjoint:
             impulses: Example impulses.
             start_moves: For each state whether its start depends on what is asked for; all if not
                 given.
+            acting: Places, among the leaves of forcing and impulses, of those whose derivatives
+                are wanted together with those of the lengths of steps; neither if not given.
             identity: As of ``System``: keeps the compiled programs for later processes.
         """
         self.system = system
@@ -98,15 +108,15 @@ class Adjoint:
         parameters, forcing, impulses = cast_floats((parameters, forcing, impulses), y[0].dtype)
         marks = [True] * system.size if start_moves is None else list(start_moves)
         starting = {k for k, index in enumerate(system.kept) if marks[index]}
-        reverse = Reverse(system, moving, starting, y, parameters, forcing, impulses)
-        self.moving, self.states, self._constants = (
+        reverse = Reverse(system, moving, starting, y, parameters, forcing, impulses, acting)
+        self.moving, self.states, self._constants, self.acting = (
             reverse.moving,
             reverse.states,
             reverse.constants,
+            reverse.acting,
         )
-        name = identity and keeping.digest(
-            identity, repr(system._traits()), repr((self.moving, self.states, self._constants))
-        )
+        carried = (self.moving, self.states, self._constants, self.acting)
+        name = identity and keeping.digest(identity, repr(system._traits()), repr(carried))
 
         def program(function: Any, kind: str, axes: Sequence, results: Sequence) -> Any:
             return compile_program(spread(function, axes, results), name and f"{kind} {name}")
@@ -117,7 +127,7 @@ class Adjoint:
         )
         self._see_program = program(reverse.see, "adjoint see", (2, 1, None), (2,))
         self._pull_run_program = program(
-            reverse.pull_run, "adjoint pull", (2, 2, 2, None, 2, 1, None, 1, 1, 1), (2, 2, 2)
+            reverse.pull_run, "adjoint pull", (2, 2, 2, None, 2, 1, None, 1, 1, 1), (2, 2, 2, 3)
         )
         self._pull_see_program = program(
             reverse.pull_see, "adjoint pull seen", (3, 2, 2, 1, None), (3, 2)
@@ -181,6 +191,38 @@ class Adjoint:
             (number, state, patient) with respect to the kept states at the start that move, and
             (number, leaf, patient) with respect to the moving leaves; patient by patient.
         """
+        from_y, total, _ = self._pull(tape, cotangents)
+        return from_y, total
+
+    def pull_inputs(
+        self, tape: Tape, cotangents: Any
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """As ``pull``, and derivatives with respect to the steps and what acts in them.
+
+        Args:
+            tape: A march.
+            cotangents: (number, column, time, patient).
+
+        Returns:
+            Those of ``pull``; (number, step, patient) with respect to the length of each step, and
+            (number, input, segment, patient) with respect to the inputs of ``acting``.
+
+        Raises:
+            ValueError: They were not asked for.
+        """
+        if self.acting is None:
+            raise ValueError("derivatives of inputs need an Adjoint that was made with `acting`")
+        from_y, total, by_step = self._pull(tape, cotangents)
+        by_step = np.moveaxis(by_step, 0, 2)  # (number, what acts, step, patient)
+        inputs = jax.tree.leaves((tape.block.forcing, tape.block.impulses))
+        segments = len(inputs[0]) if inputs else 0
+        shape = (*by_step.shape[:1], len(self.acting), segments, by_step.shape[-1])
+        from_inputs = np.zeros(shape, by_step.dtype)
+        np.add.at(from_inputs, (slice(None), slice(None), tape.mesh.segment), by_step[:, 1:])
+        return from_y, total, by_step[:, 0], from_inputs
+
+    def _pull(self, tape: Tape, cotangents: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Derivatives by the start, by the leaves, and (step, number, what acts, patient)."""
         block, dtype = tape.block, tape.block.y.dtype
         cotangents = np.asarray(cotangents, dtype)
         numbers, lanes = cotangents.shape[0], cotangents.shape[-1]
@@ -206,6 +248,7 @@ class Adjoint:
                 at_output[step] = rows[:, k]
         windows = list(_windows(tape.mesh, np.dtype(dtype)))
         error = place(np.zeros(lanes, dtype), 0, lanes)
+        by_step: list[np.ndarray] = []
         for k in reversed(range(len(windows))):
             rows, count, last = windows[k]
             if last in at_output:
@@ -213,16 +256,17 @@ class Adjoint:
             path = tape.steps[k]
             if path is None:
                 path = self._run_program(tape.starts[k], error, (rows, count), *block.inputs)[2]
-            from_y, total, from_constants = self._pull_run_program(
+            from_y, total, from_constants, acts = self._pull_run_program(
                 from_y, total, from_constants, (rows, count), path, *block.inputs
             )
+            by_step.append(np.asarray(acts[:count]))
         if 0 in at_output:
             from_y = from_y + at_output[0]
         if self._constants:
             (total,) = self._pull_constants_program(
                 total, from_constants, block.y, block.moving, block.packed, block.forcing
             )
-        return np.asarray(from_y), np.asarray(total)
+        return np.asarray(from_y), np.asarray(total), np.concatenate(by_step[::-1])
 
     def _place(self, y0: tuple, parameters: Tree, forcing: Tree, impulses: Tree) -> "_Block":
         """A block of patients on the devices, with what is computed once for each patient."""
@@ -233,8 +277,10 @@ class Adjoint:
         forcing, impulses = cast_floats((forcing, impulses), dtype)
         states = place(np.stack([np.asarray(value) for value in y]), 1, lanes)
         leaves, tree = jax.tree.flatten(parameters)
-        moving = np.stack([np.broadcast_to(leaves[k], (lanes,)) for k in self.moving])
-        moving = place(moving.astype(dtype), 1, lanes)
+        moving = np.zeros((len(self.moving), lanes), dtype)
+        for k, place_of in enumerate(self.moving):
+            moving[k] = leaves[place_of]
+        moving = place(moving, 1, lanes)
         for k in self.moving:  # their place is taken by `moving`
             leaves[k] = np.zeros((), dtype)
         packed = place(pack(jax.tree.unflatten(tree, leaves), dtype, lanes), None, lanes)

@@ -29,6 +29,8 @@ class Reverse:
         moving: places, among the leaves of the parameters, of those that are differentiated.
         states: places, among the kept states, of those that depend on them.
         constants: places, among the constants, of those that depend on them.
+        acting: places, among the leaves of forcing and impulses, of those that are differentiated,
+            as are then the lengths of the steps; None for neither.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Reverse:
         parameters: Tree,
         forcing: Tree,
         impulses: Tree,
+        acting: Sequence[int] | None = None,
     ) -> None:
         """Find what moves.
 
@@ -51,8 +54,12 @@ class Reverse:
             parameters: example parameters.
             forcing: example inputs.
             impulses: example impulses.
+            acting: places of the inputs whose derivatives are wanted, besides those of lengths.
         """
         self.system, self.moving = system, tuple(moving)
+        self.acting = None if acting is None else tuple(acting)
+        if acting is not None:  # a longer step moves all that changes
+            starting = set(range(len(y)))
         self._find_moving(starting, y, parameters, forcing, impulses)
 
     def _find_moving(
@@ -101,7 +108,7 @@ class Reverse:
         """The constants in a list, and packed."""
         parameters = self._parameters(moving, packed)
         # Constants do not depend on states; any of the right shape will do.
-        y = tuple(jnp.zeros_like(moving[0]) for _ in self.system.kept)
+        y = tuple(jnp.zeros(moving.shape[1:], moving.dtype) for _ in self.system.kept)
         constants = list(self.system._constants(y, parameters, forcing))
         vectors = [value for value in constants if value.ndim]
         scalars = [value for value in constants if not value.ndim]
@@ -155,25 +162,32 @@ class Reverse:
         constants: tuple,
         forcing: Tree,
         impulses: Tree,
-    ) -> tuple[Any, Any, Any]:
-        """Derivatives at the start of a window from those at its end."""
+    ) -> tuple[Any, Any, Any, Any]:
+        """Derivatives at the start of a window from those at its end.
+
+        The last result is (step, number, what acts, patient): what each step says of its length
+        and of the inputs that act in it.
+        """
         rows, count = plan
         known = self._known(tuple(path[0]), self._parameters(moving, packed), constants, forcing)
 
-        def after(y: Any, row: tuple, states: list, moving: Any, own: list) -> tuple:
+        def after(
+            y: Any, row: tuple, states: list, moving: Any, own: list, acts: list
+        ) -> tuple:
             whole, all_known = list(y), list(known)
             for k, value in zip(self.states, states, strict=True):
                 whole[k] = value
             for k, value in zip(self.constants, own, strict=True):
                 all_known[k] = value
             parameters = self._parameters(moving, packed)
+            row, *inputs = self._acted(row, acts, forcing, impulses)
             new, _ = self.system._one_step(
-                tuple(whole), row, parameters, tuple(all_known), forcing, impulses
+                tuple(whole), row, parameters, tuple(all_known), *inputs
             )
             return tuple(new[k] for k in self.states)
 
         def body(k: Any, carry: tuple) -> tuple:
-            from_y, total, from_constants = carry
+            from_y, total, from_constants, by_step = carry
             k = count - 1 - k
             row = tuple(part[k] for part in rows)
             y = path[k]
@@ -181,14 +195,41 @@ class Reverse:
                 [y[k] for k in self.states],
                 list(moving),
                 [known[k] for k in self.constants],
+                self._acts(row, forcing, impulses, y.shape[-1:]),
             )
             _, pull = jax.vjp(partial(after, y, row), *moves)
-            states, leaves, own = jax.vmap(pull)(tuple(jnp.moveaxis(from_y, 1, 0)))
+            states, leaves, own, acts = jax.vmap(pull)(tuple(jnp.moveaxis(from_y, 1, 0)))
             if own:
                 from_constants = from_constants + jnp.stack(_wide(own, total), axis=1)
-            return jnp.stack(states, axis=1), total + jnp.stack(leaves, axis=1), from_constants
+            if leaves:
+                total = total + jnp.stack(leaves, axis=1)
+            if acts:
+                by_step = by_step.at[k].set(jnp.stack(acts, axis=1))
+            return jnp.stack(states, axis=1), total, from_constants, by_step
 
-        return jax.lax.fori_loop(0, count, body, (from_y, total, from_constants))
+        kinds = 0 if self.acting is None else 1 + len(self.acting)
+        by_step = jnp.zeros((WINDOW, len(from_y), kinds, from_y.shape[-1]), from_y.dtype)
+        return jax.lax.fori_loop(0, count, body, (from_y, total, from_constants, by_step))
+
+    def _acts(self, row: tuple, forcing: Tree, impulses: Tree, shape: tuple) -> list:
+        """The length of a step and the inputs in it that are differentiated, patient by patient."""
+        if self.acting is None:
+            return []
+        leaves = jax.tree.leaves((forcing, impulses))
+        values = [row[1], *(leaves[place_of][row[2]] for place_of in self.acting)]
+        return [jnp.broadcast_to(value, shape) for value in values]
+
+    def _acted(self, row: tuple, acts: list, forcing: Tree, impulses: Tree) -> tuple:
+        """A step and the inputs of its segment alone, with `acts` in their places."""
+        if not acts:
+            return row, forcing, impulses
+        time, _, segment, first = row
+        leaves, tree = jax.tree.flatten((forcing, impulses))
+        leaves = [leaf[segment] for leaf in leaves]
+        for place_of, value in zip(self.acting or (), acts[1:], strict=True):
+            leaves[place_of] = value
+        inputs = jax.tree.unflatten(tree, [leaf[None] for leaf in leaves])
+        return (time, acts[0], jnp.int32(0), first), *inputs
 
     def see(self, states: Any, moving: Any, packed: Packed) -> tuple[Any]:
         """Readouts (column, output, patient) of some outputs."""
