@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ketjax.backend import prepared
+from ketjax.cli_design import design
 from ketjax.cli_fit import fit
 from ketjax.cli_identify import identify
 from ketjax.cli_individual import individual
@@ -35,6 +36,7 @@ app = typer.Typer(
 app.command()(fit)
 app.command()(identify)
 app.command()(individual)
+app.command()(design)
 app.command()(weights)
 app.command()(repair)
 app.command()(parameters)

@@ -2,6 +2,7 @@
 
 from ketjax.figures.attribution import plot_shares
 from ketjax.figures.courses import plot_cascade, plot_response
+from ketjax.figures.designs import plot_design
 from ketjax.figures.evidence import plot_evidence
 from ketjax.figures.fits import (
     plot_intervals,
@@ -15,6 +16,7 @@ from ketjax.figures.survival import plot_survival
 
 __all__ = [
     "plot_cascade",
+    "plot_design",
     "plot_evidence",
     "plot_intervals",
     "plot_outcomes",

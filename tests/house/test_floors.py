@@ -66,6 +66,11 @@ ROOMS: dict[str, tuple[str, str]] = {
         "vocabulary",
         "jax numpy optax pydantic scipy xarray",
     ),
+    "design": (
+        "analysis arms errors fields figures fit individuals manifest model observation "
+        "population preparation regimen schedule sets simulate solve study tables units",
+        "jax numpy pydantic scipy xarray",
+    ),
     "evidence": (
         "analysis errors model observation population preparation simulate study",
         "numpy",
@@ -89,6 +94,7 @@ ROOMS: dict[str, tuple[str, str]] = {
         "numpy xarray",
     ),
     "console": ("errors", "rich typer"),
+    "cli_design": ("console design", "typer"),
     "cli_fit": ("console fit", "typer"),
     "cli_identify": ("console fit tables", "typer"),
     "cli_individual": ("console fit", "typer"),
@@ -96,9 +102,9 @@ ROOMS: dict[str, tuple[str, str]] = {
     "cli_weights": ("console tables targets weighting", "typer"),
     "cli_parameters": ("console errors model population preparation sets tables", "typer"),
     "cli": (
-        "analysis attribution backend cli_fit cli_identify cli_individual cli_parameters "
-        "cli_repair cli_weights console corridor dataset doctor errors evidence figures study "
-        "tables",
+        "analysis attribution backend cli_design cli_fit cli_identify cli_individual "
+        "cli_parameters cli_repair cli_weights console corridor dataset doctor errors evidence "
+        "figures study tables",
         "typer xarray",
     ),
     "__main__": ("cli", ""),
