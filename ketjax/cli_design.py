@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 def design(
     manifest: Annotated[Path, typer.Argument(metavar="DESIGN", help="The design, a TOML file.")],
     out: Annotated[Path | None, typer.Option(help="Folder to write: out/NAME.design.")] = None,
-    patients: Annotated[
-        int | None, typer.Option(help="Patients, instead of the design's.")
-    ] = None,
+    patients: Annotated[int | None, typer.Option(help="Patients, instead of the design's.")] = None,
     infusions: Annotated[
         int | None, typer.Option(help="Most infusions, instead of the design's.")
     ] = None,

@@ -152,9 +152,7 @@ class Courses:
         starts = schedule.starts
         seen = np.unique(np.concatenate([[0.0, d.design.end], self._looks(starts).ravel(), times]))
         seen = seen[np.diff(seen, prepend=-1.0) > RESOLUTION]
-        grid, edges = timeline(
-            seen, [(d.regimen_of(schedule.amounts, starts), self._typical)]
-        )
+        grid, edges = timeline(seen, [(d.regimen_of(schedule.amounts, starts), self._typical)])
         anchors = anchors_of(grid, edges)
         since = anchors[:, None] - starts
         within = (since > -RESOLUTION) & (since < d.span + RESOLUTION)
@@ -164,7 +162,7 @@ class Courses:
         with jax.enable_x64(True):
             inputs = self._inputs(schedule, edges)
             mesh = self.system.make_mesh(
-                *self._pilot, grid, edges, *inputs,
+                self._pilot[0], self._pilot[1], grid, edges, inputs[0], inputs[1],
                 serve=SERVE, pilot=self._pilot_size, block=self._pilot_size,
             )  # fmt: skip
         return Frame(mesh, starts, owner, nearest, len(grid) - 1)
@@ -241,7 +239,7 @@ class Courses:
     def _build(self) -> None:
         """System and adjoint, from the longest schedule."""
         d = self.design.design
-        starts = d.first + d.gap.low * np.arange(d.infusions)
+        starts = np.asarray(d.first + d.gap.low * np.arange(d.infusions), np.float64)
         longest = Schedule(np.full(d.infusions, d.amount.high[0]), starts)
         regimen = self.design.regimen_of(longest.amounts, longest.starts)
         _, edges = timeline([0.0, d.end], [(regimen, self._typical)])

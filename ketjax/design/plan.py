@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError, model_validator
 
 from ketjax import manifest
@@ -322,7 +323,7 @@ class Design(Section):
         """What the arm gives to every patient."""
         return values_of(self.arm_of((), ()))
 
-    def arm_of(self, amounts: Sequence[float], starts: Sequence[float]) -> Arm:
+    def arm_of(self, amounts: ArrayLike, starts: ArrayLike) -> Arm:
         """The arm of a study that gives a schedule.
 
         Args:
@@ -333,7 +334,7 @@ class Design(Section):
             self.arm_tables(amounts, starts), context=Context(model_vocabulary())
         )
 
-    def arm_tables(self, amounts: Sequence[float], starts: Sequence[float]) -> dict[str, Any]:
+    def arm_tables(self, amounts: ArrayLike, starts: ArrayLike) -> dict[str, Any]:
         """The same as a manifest writes it."""
         arm = self.arm
         common = {"drug": arm.drug, "route": arm.route}
@@ -344,7 +345,7 @@ class Design(Section):
                 "time": display(float(start), "h"),
                 "duration": display(arm.duration, "h"),
             }
-            for amount, start in zip(amounts, starts, strict=True)
+            for amount, start in zip(np.ravel(amounts), np.ravel(starts), strict=True)
         ]
         written = arm.model_dump(mode="json", context=Context(model_vocabulary()))
         kept = {name: written[name] for name in ("expectancy", "interaction", "parameters")}
@@ -375,5 +376,5 @@ class Design(Section):
 def _increasing(low: float, high: float, unit: str) -> None:
     """Refuse bounds that hold nothing."""
     if not low < high:
-        given = f"{display(low, unit)} to {display(high, unit)}"
-        raise StudyError(Problem("", "the bounds are empty", given, "low < high", "", "empty_range"))
+        given, message = f"{display(low, unit)} to {display(high, unit)}", "the bounds are empty"
+        raise StudyError(Problem("", message, given, "low < high", "", "empty_range"))

@@ -7,7 +7,14 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from ketjax.figures.style import ARM_COLOURS, TEXT_SIZE, draw_legend, draw_time_axis, label_time, tidy
+from ketjax.figures.style import (
+    ARM_COLOURS,
+    TEXT_SIZE,
+    draw_legend,
+    draw_time_axis,
+    label_time,
+    tidy,
+)
 
 BLUE, RED, GREY = ARM_COLOURS["midazolam"], ARM_COLOURS["ketamine"], "0.55"
 NORMAL_95 = 1.96
@@ -30,7 +37,7 @@ def plot_design(found: xr.Dataset, best: xr.Dataset, figure: Figure | None = Non
     """
     if figure is None:
         figure = Figure(figsize=(11.0, 5.6), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=(1, 1.7))
+    left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(1, 1.7))[0]
     shares = left.subplots()
     count = found["infusions"].to_numpy()
     for name, colour, marker, offset in (

@@ -213,13 +213,11 @@ class Adjoint:
         if self.acting is None:
             raise ValueError("derivatives of inputs need an Adjoint that was made with `acting`")
         from_y, total, by_step = self._pull(tape, cotangents)
-        by_step = np.moveaxis(by_step, 0, 2)  # (number, what acts, step, patient)
         inputs = jax.tree.leaves((tape.block.forcing, tape.block.impulses))
         segments = len(inputs[0]) if inputs else 0
-        shape = (*by_step.shape[:1], len(self.acting), segments, by_step.shape[-1])
-        from_inputs = np.zeros(shape, by_step.dtype)
-        np.add.at(from_inputs, (slice(None), slice(None), tape.mesh.segment), by_step[:, 1:])
-        return from_y, total, by_step[:, 0], from_inputs
+        by_segment = np.zeros((segments, *by_step[0, :, 1:].shape), by_step.dtype)
+        np.add.at(by_segment, tape.mesh.segment, by_step[:, :, 1:])
+        return from_y, total, np.moveaxis(by_step[:, :, 0], 0, 1), np.moveaxis(by_segment, 0, 2)
 
     def _pull(self, tape: Tape, cotangents: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Derivatives by the start, by the leaves, and (step, number, what acts, patient)."""

@@ -171,9 +171,7 @@ class Reverse:
         rows, count = plan
         known = self._known(tuple(path[0]), self._parameters(moving, packed), constants, forcing)
 
-        def after(
-            y: Any, row: tuple, states: list, moving: Any, own: list, acts: list
-        ) -> tuple:
+        def after(y: Any, row: tuple, states: list, moving: Any, own: list, acts: list) -> tuple:
             whole, all_known = list(y), list(known)
             for k, value in zip(self.states, states, strict=True):
                 whole[k] = value
@@ -181,9 +179,7 @@ class Reverse:
                 all_known[k] = value
             parameters = self._parameters(moving, packed)
             row, *inputs = self._acted(row, acts, forcing, impulses)
-            new, _ = self.system._one_step(
-                tuple(whole), row, parameters, tuple(all_known), *inputs
-            )
+            new, _ = self.system._one_step(tuple(whole), row, parameters, tuple(all_known), *inputs)
             return tuple(new[k] for k in self.states)
 
         def body(k: Any, carry: tuple) -> tuple:

@@ -63,10 +63,11 @@ def from_anchors(mesh: Mesh, from_lengths: np.ndarray) -> np.ndarray:
     anchors = anchors_of(mesh.times, mesh.edges)
     interval = _interval(mesh, anchors)
     weighted = np.asarray(from_lengths) * mesh.length / np.diff(anchors)[interval]
-    from_anchor = np.zeros((*weighted.shape[:-1], anchors.size))
-    np.add.at(from_anchor, (..., interval + 1), weighted)
-    np.add.at(from_anchor, (..., interval), -weighted)
-    return from_anchor
+    weighted = np.moveaxis(weighted, -1, 0)
+    from_anchor = np.zeros((anchors.size, *weighted.shape[1:]))
+    np.add.at(from_anchor, interval + 1, weighted)
+    np.add.at(from_anchor, interval, -weighted)
+    return np.moveaxis(from_anchor, 0, -1)
 
 
 def _interval(mesh: Mesh, anchors: np.ndarray) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Derivatives by amounts, impulses and times of events: against differences and a closed form."""
 
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
@@ -40,7 +42,7 @@ def marching(wide):
     return mesh, adjoint
 
 
-def _march(marching, anchors=None, forcing=FORCING, impulses=DOSES):
+def _march(marching, anchors=None, forcing: Any = FORCING, impulses: Any = DOSES):
     mesh, adjoint = marching
     moved = mesh if anchors is None else stretch(mesh, anchors)
     return adjoint.march(moved, _start(), _population(), forcing, impulses)
@@ -90,7 +92,7 @@ def test_times_of_events_and_outputs_are_those_of_differences(marching, pulled):
 
 
 def test_a_later_end_of_an_infusion_is_a_later_closed_form(wide):
-    """y' = rate - k y: by the end T of the infusion, dy/dT = rate exp(-k (t - T))."""
+    """Y' = rate - k y: by the end T of the infusion, dy/dT = rate exp(-k (t - T))."""
     rate, stop, end = 2.0, 1.5, 4.0
     k = np.linspace(0.2, 1.0, LANES)
     start, forcing = (np.zeros(LANES),), np.array([rate, 0.0])
@@ -109,9 +111,7 @@ def test_a_later_end_of_an_infusion_is_a_later_closed_form(wide):
     by_anchor = from_anchors(mesh, np.moveaxis(from_lengths, 1, -1))[0]
     fall = np.exp(-k * (end - stop))
     np.testing.assert_allclose(by_anchor[:, 1], rate * fall, rtol=1e-7)
-    np.testing.assert_allclose(
-        from_inputs[0, 0, 0], (fall - np.exp(-k * end)) / k, rtol=1e-7
-    )
+    np.testing.assert_allclose(from_inputs[0, 0, 0], (fall - np.exp(-k * end)) / k, rtol=1e-7)
 
 
 def test_an_interval_must_not_collapse(marching):
