@@ -49,7 +49,7 @@ def main() -> None:
         frame = objective.courses.frame(variables.schedule(np.array([0.5, gap])))
         for row, amount in enumerate(shares):
             worth = objective.worth(frame, variables.schedule(np.array([amount, gap])))
-            if worth.capped <= limit * (1 + EXCESS):
+            if worth.worst <= limit * (1 + EXCESS):
                 table[row, column] = worth.share
     grid_seconds = time.perf_counter() - begun
     best = np.unravel_index(np.nanargmax(table), table.shape)
@@ -70,7 +70,7 @@ def main() -> None:
             f"{name:8}{one.amounts[0]:8.3f}{gap:11.2f}{100 * share:13.3f}{marches:9}{seconds:9.0f}"
         )
     print(f"distance in cells of the grid: amount {cell[0]:.2f}, gap {cell[1]:.2f}")
-    print(f"dissociation at what was found: {found.worth.capped:.3f} points")
+    print(f"dissociation at what was found: {found.worth.worst:.3f} points")
     print(f"searches ended at: {', '.join(f'{100 * one:.3f} %' for one in found.starts)}")
     _print_slopes(Objective(design, FEW, dtype="float64", pilot=FEW), middle)
 
@@ -88,7 +88,7 @@ def _print_slopes(objective: Objective, schedule: Schedule) -> None:
                 schedule.starts + sign * np.array([0.0, start]),
             )
             worth = objective.worth(frame, moved)
-            ends.append(np.array([worth.share, worth.capped]))
+            ends.append(np.append(worth.share, worth.capped))
         return (ends[0] - ends[1]) / (2 * max(amount, start))
 
     print(f"slopes at the middle of the grid, {FEW} patients in float64, beside differences:")
@@ -97,7 +97,7 @@ def _print_slopes(objective: Objective, schedule: Schedule) -> None:
         ("start of the second, each h", by_start[:, 1], difference(0.0, 1e-2)),
     ):
         numbers = "  ".join(f"{a:.8g} ({b:.8g})" for a, b in zip(slopes, differences, strict=True))
-        print(f"  {name}: share, dissociation  {numbers}")
+        print(f"  {name}: share, dissociation of each session  {numbers}")
 
 
 if __name__ == "__main__":

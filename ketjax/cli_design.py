@@ -55,5 +55,5 @@ def line_of(found: "Progress") -> str:
     """Where a design stands, on one line."""
     return (
         f"{found.infusions} of {found.most} infusions, {found.marches} marches: "
-        f"{100 * found.worth.share:.2f} %, capped {found.worth.capped:.3g}"
+        f"{100 * found.worth.share:.2f} %, capped {found.worth.worst:.3g}"
     )

@@ -30,6 +30,7 @@ from ketjax.solve.stretching import from_anchors, stretch
 
 BLOCK = 1024  # patients marched together, on all devices
 PILOT = 256  # patients of a pilot
+ROWS = 3  # numbers that go back through the march together: one program for all designs
 SEEN = ("madrs", "dissociation")
 
 Array = NDArray[np.float64]
@@ -56,7 +57,7 @@ class Frame:
         mesh: The steps.
         starts: Of the infusions that it was made for [h].
         owner: Infusion with which each anchor moves, -1 for none; shape (anchor,).
-        looks: Outputs at which dissociation is looked at, shape (look,).
+        looks: Outputs at which dissociation is looked at, shape (infusion, look).
         end: Output of the outcome.
     """
 
@@ -79,7 +80,7 @@ class Course:
 
     Attributes:
         score: At the time of the outcome [points], shape (patient,).
-        dissociation: CADSS at the looks [points], shape (look, patient).
+        dissociation: CADSS at the looks [points], shape (infusion, look, patient).
         well: Patients whose march succeeded; numbers of the others are not finite.
         error: Largest local error over the tolerance of each patient.
         schedule: What was given.
@@ -158,7 +159,7 @@ class Courses:
         within = (since > -RESOLUTION) & (since < d.span + RESOLUTION)
         owner = np.where(within.any(axis=1), within.argmax(axis=1), -1)
         owner[-1] = -1
-        nearest = np.abs(grid[:, None] - self._looks(starts).ravel()).argmin(axis=0)
+        nearest = np.abs(grid[:, None, None] - self._looks(starts)).argmin(axis=0)
         with jax.enable_x64(True):
             inputs = self._inputs(schedule, edges)
             mesh = self.system.make_mesh(
@@ -172,7 +173,7 @@ class Courses:
         seen, error, tapes = self._march(frame, schedule)
         score, dissociation = (seen[self._columns.index(name)] for name in SEEN)
         score, dissociation = score[frame.end], dissociation[frame.looks]
-        well = np.isfinite(score) & np.isfinite(dissociation).all(axis=0)
+        well = np.isfinite(score) & np.isfinite(dissociation).all(axis=(0, 1))
         return Course(score, dissociation, well, error, schedule, frame, tapes)
 
     def watch(self, frame: Frame, schedule: Schedule) -> tuple[Array, Array, Array]:
@@ -189,18 +190,25 @@ class Courses:
         Args:
             course: The courses.
             from_score: Derivatives of each number by `score`, (number, patient).
-            from_dissociation: Derivatives by `dissociation`, (number, look, patient).
+            from_dissociation: By `dissociation`, (number, infusion, look, patient).
 
         Returns:
             By the amounts and by the starts, each (number, infusion).
         """
         frame, schedule = course.frame, course.schedule
-        shape = (len(from_score), len(self._columns), len(frame.mesh.times), self._padded)
+        numbers = len(from_score)
+        shape = (
+            -(-numbers // ROWS) * ROWS,
+            len(self._columns),
+            len(frame.mesh.times),
+            self._padded,
+        )
         given = np.zeros(shape, self.dtype)
         madrs, dissociation = (self._columns.index(name) for name in SEEN)
-        given[:, madrs, frame.end, : self.count] = from_score
-        for place, values in zip(frame.looks, np.moveaxis(from_dissociation, 1, 0), strict=True):
-            given[:, dissociation, place, : self.count] += values
+        given[:numbers, madrs, frame.end, : self.count] = from_score
+        for where in np.ndindex(frame.looks.shape):
+            values = from_dissociation[(slice(None), *where)]
+            given[:numbers, dissociation, frame.looks[where], : self.count] += values
         well = np.append(course.well, np.zeros(self._padded - self.count, bool))
         given[..., ~well] = 0
         by_length: Any = 0.0
@@ -209,7 +217,11 @@ class Courses:
             for k, tape in enumerate(course.tapes):
                 lanes = slice(k * self._block, (k + 1) * self._block)
                 good = well[lanes]
-                _, _, lengths, inputs = self.adjoint.pull_inputs(tape, given[..., lanes])
+                parts = [
+                    self.adjoint.pull_inputs(tape, given[row : row + ROWS, ..., lanes])[2:]
+                    for row in range(0, len(given), ROWS)
+                ]
+                lengths, inputs = (np.concatenate(part) for part in zip(*parts, strict=True))
                 by_length = by_length + lengths[..., good].sum(axis=-1, dtype=np.float64)
                 by_input = by_input + inputs[..., good].sum(axis=-1, dtype=np.float64)
             each = self._each_unit(schedule, course.tapes[0].mesh.edges)
@@ -218,7 +230,7 @@ class Courses:
         by_start = np.stack(
             [by_anchor[:, frame.owner == k].sum(axis=1) for k in range(schedule.infusions)], axis=1
         )
-        return by_amount, by_start
+        return by_amount[:numbers], by_start[:numbers]
 
     def _people(self, recipe: Any, count: int) -> tuple[Parameters, Parameters]:
         """Patients as drawn with what the arm sets, and their own parameters."""

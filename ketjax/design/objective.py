@@ -33,18 +33,23 @@ class Worth:
 
     Attributes:
         share: Share of patients who reach the outcome, in the mean over raters [1].
-        capped: What the cap is about: mean of the highest dissociation [points], or the share of
-            patients beyond the cap [1].
+        capped: What the cap is about, of each session: mean of the highest dissociation [points],
+            or the share of patients beyond the cap [1]; shape (infusion,).
         chances: Of each patient to be rated as having reached it [1], shape (patient,).
-        highest: Highest dissociation of each patient in all sessions [points], shape (patient,).
+        highest: Highest dissociation of each patient in each session [points], (infusion, patient).
         course: The march.
     """
 
     share: float
-    capped: float
+    capped: Array
     chances: Array
     highest: Array
     course: Course
+
+    @property
+    def worst(self) -> float:
+        """What the cap is about, of the session where it is highest."""
+        return float(self.capped.max())
 
     @property
     def error(self) -> float:
@@ -108,28 +113,37 @@ class Objective:
         well = course.well
         with jax.enable_x64(True):
             chances = np.asarray(self._slopes(jnp.asarray(self._safe(course)))[0])
-        highest = course.dissociation.max(axis=0)
+        highest = course.dissociation.max(axis=1)
         beyond = self._beyond(highest)[0]
         return Worth(
             float(chances[well].mean()),
-            float(beyond[well].mean()),
+            beyond[:, well].mean(axis=1),
             np.where(well, chances, np.nan),
             np.where(well, highest, np.nan),
             course,
         )
 
     def slopes(self, worth: Worth) -> tuple[Array, Array]:
-        """Derivatives of `share` and `capped` by amounts and by starts, each (2, infusion)."""
+        """Derivatives of `share`, then of each of `capped`, by amounts and by starts.
+
+        A session's highest is smooth in the mean over patients; the highest of all sessions would
+        not be, for equal amounts dissociate nearly alike.
+
+        Returns:
+            Two arrays (1 + infusion, infusion).
+        """
         course, well = worth.course, worth.course.well
         count = well.sum()
         with jax.enable_x64(True):
             slope = np.asarray(self._slopes(jnp.asarray(self._safe(course)))[1])
-        from_score = np.zeros((2, well.size))
+        infusions = len(worth.capped)
+        from_score = np.zeros((1 + infusions, well.size))
         from_score[0] = np.where(well, slope, 0) / count
-        from_dissociation = np.zeros((2, *course.dissociation.shape))
-        when = np.where(well, course.dissociation, 0).argmax(axis=0)
+        from_dissociation = np.zeros((1 + infusions, *course.dissociation.shape))
+        when = np.where(well, course.dissociation, 0).argmax(axis=1)
         slope = np.where(well, self._beyond(worth.highest)[1], 0) / count
-        from_dissociation[1, when, np.arange(well.size)] = slope
+        for k in range(infusions):
+            from_dissociation[1 + k, k, when[k], np.arange(well.size)] = slope[k]
         return self.courses.pull(course, from_score, from_dissociation)
 
     def counted(self, worth: Worth) -> Array:

@@ -117,9 +117,9 @@ class Cap(Section):
     """What dissociation must not exceed.
 
     Attributes:
-        dissociation: CADSS [points]: of the population's mean of the highest of all sessions; with
-            `share`, of a patient.
-        share: share of patients who may go beyond [1].
+        dissociation: CADSS [points]: of each session, the population's mean of the highest; with
+            `share`, the highest of a patient.
+        share: share of patients who may go beyond in a session [1].
     """
 
     dissociation: Annotated[

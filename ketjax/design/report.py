@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ketjax.design.objective import standard_error
+from ketjax.design.objective import Worth, standard_error
 from ketjax.design.plan import DAY, Design
 from ketjax.design.search import BINDS, Found
 from ketjax.errors import TooManyFailures
@@ -72,10 +72,10 @@ class Report:
                     "share_counted_se": standard_error(counted),
                     "less_than_best": float(np.nanmean(best - worth.chances)),
                     "less_than_best_se": standard_error(best - worth.chances),
-                    "highest_dissociation": float(np.nanmean(worth.highest)),
+                    "highest_dissociation": float(np.nanmean(worth.highest, axis=1).max()),
                     "share_beyond_cap": math.nan
                     if cap is None
-                    else float(np.mean(worth.highest[course.well] > cap.dissociation)),
+                    else float(np.nanmean(_beyond(worth, cap.dissociation), axis=1).max()),
                     "cap": self._cap(one),
                     "failed": int((~course.well).sum()),
                     "within_tolerance": float(np.mean(course.error[course.well] <= 1.0)),
@@ -167,7 +167,7 @@ class Report:
             return "none"
         if not one.allowed:
             return "exceeded"
-        return "binds" if one.worth.capped > (1 - BINDS) * cap.limit else "free"
+        return "binds" if one.worth.worst > (1 - BINDS) * cap.limit else "free"
 
     def _cap_text(self) -> str:
         cap = self.design.design.cap
@@ -175,8 +175,14 @@ class Report:
             return "dissociation not capped"
         points = display(cap.dissociation, "points")
         if cap.share is None:
-            return f"mean highest dissociation at most {points}"
-        return f"dissociation above {points} in at most {100 * cap.share:g} % of the patients"
+            return f"mean highest dissociation of a session at most {points}"
+        share = f"{100 * cap.share:g} % of the patients"
+        return f"dissociation of a session above {points} in at most {share}"
+
+
+def _beyond(worth: Worth, points: float) -> Array:
+    """Whether each patient goes beyond so many points in each session, (infusion, patient)."""
+    return np.where(worth.course.well, worth.highest > points, np.nan)
 
 
 def _cell(value: Any) -> str:

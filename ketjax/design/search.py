@@ -163,10 +163,10 @@ def maximise(
         evaluations += marches
         results.append((x, worth, rounds))
     limit = _limit(design)
-    keeping = [worth.capped <= limit * (1 + EXCESS) for _, worth, _ in results]
+    keeping = [worth.worst <= limit * (1 + EXCESS) for _, worth, _ in results]
     best = max(
         range(len(results)),
-        key=lambda k: (keeping[k], results[k][1].share if keeping[k] else -results[k][1].capped),
+        key=lambda k: (keeping[k], results[k][1].share if keeping[k] else -results[k][1].worst),
     )
     x, worth, rounds = results[best]
     return Found(
@@ -204,7 +204,7 @@ def _step_through(
             {
                 "type": "ineq",
                 "fun": lambda x: 1.0 - on.worth(x).capped / limit,
-                "jac": lambda x: -on.slopes(x)[1] / limit,
+                "jac": lambda x: -on.slopes(x)[1:] / limit,
             }
         )
     if variables.infusions > 1:

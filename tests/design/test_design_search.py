@@ -39,19 +39,19 @@ class _Known:
         share = 0.3 + self._bonus * schedule.infusions - ((amounts - WANTED) ** 2).sum() / 4
         share -= (((gaps - GAP) / 240) ** 2).sum()
         spread = np.linspace(-0.1, 0.1, PATIENTS)
-        highest = SLOPE * amounts.mean() * (1 + spread)
+        highest = SLOPE * amounts[:, None] * (1 + spread)
         well = np.ones(PATIENTS, bool)
-        course = Course(spread, spread[None], well, np.abs(spread), schedule, frame, [])
-        return Worth(share, SLOPE * amounts.mean(), share + spread, highest, course)
+        course = Course(spread, spread[None, None], well, np.abs(spread), schedule, frame, [])
+        return Worth(share, SLOPE * amounts, share + spread, highest, course)
 
     def slopes(self, worth):
         schedule = worth.course.schedule
         k = schedule.infusions
         by_gap = -2 * (np.diff(schedule.starts) - GAP) / 240**2
-        by_start = np.zeros((2, k))
+        by_start = np.zeros((1 + k, k))
         by_start[0, 1:] += by_gap
         by_start[0, :-1] -= by_gap
-        by_amount = np.stack([-(schedule.amounts - WANTED) / 2, np.full(k, SLOPE / k)])
+        by_amount = np.vstack([-(schedule.amounts - WANTED) / 2, SLOPE * np.eye(k)])
         return by_amount, by_start
 
 
