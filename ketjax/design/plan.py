@@ -180,7 +180,7 @@ class SearchSettings(Section):
     seed: Annotated[Integer, Field(ge=0, lt=2**63)] = 1
     iterations: Annotated[Integer, Field(ge=1, le=10_000)] = 30
     rounds: Annotated[Integer, Field(ge=1, le=100)] = 3
-    tolerance: Annotated[float, Field(gt=0, lt=1)] = 1e-5
+    tolerance: Annotated[float, Field(gt=0, lt=1)] = 1e-4
 
 
 class Design(Section):

@@ -17,7 +17,6 @@ from ketjax.design.plan import DAY, Design
 from ketjax.design.search import BINDS, Found
 from ketjax.errors import TooManyFailures
 from ketjax.tables import formatted
-from ketjax.units import display
 
 Array = NDArray[np.float64]
 
@@ -173,7 +172,7 @@ class Report:
         cap = self.design.design.cap
         if cap is None:
             return "dissociation not capped"
-        points = display(cap.dissociation, "points")
+        points = f"{cap.dissociation:g} points"
         if cap.share is None:
             return f"mean highest dissociation of a session at most {points}"
         share = f"{100 * cap.share:g} % of the patients"

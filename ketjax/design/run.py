@@ -25,6 +25,7 @@ MANIFEST, TABLE, ARM, FIGURE = "manifest.json", "design.csv", "regimen.toml", "d
 # Where the manifest has what an option of the command can change.
 OPTIONS = {"patients": "population", "infusions": "design", "starts": "search", "dtype": "solver"}
 PERCENTILES = (10, 50, 90)
+LATER = (1.0, 3.0, 8.0)  # after a session, when the figure looks again [h]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,11 +143,14 @@ def datasets(objective: Objective, report: Report) -> tuple[xr.Dataset, xr.Datas
 
 def _in_time(objective: Objective, best: Schedule, limit: float) -> xr.Dataset:
     """The population's course under a schedule."""
-    end = objective.design.design.end
-    daily = np.arange(0.0, end, DAY)
+    end, span = objective.design.design.end, objective.design.span
+    times = np.arange(0.0, end, DAY)
+    later = (best.starts[:, None] + span + np.array(LATER)).ravel()
+    times = np.unique(np.concatenate([times, later[later < end]]))
     # Not so near to an infusion that a step would have no length.
-    apart = np.abs(daily[:, None] - best.starts).min(axis=1) > objective.design.span
-    frame = objective.courses.frame(best, daily[apart])
+    since = times[:, None] - best.starts
+    apart = ~((since > -span) & (since < span)).any(axis=1)
+    frame = objective.courses.frame(best, np.concatenate([times[apart], best.starts]))
     time, score, dissociation = objective.courses.watch(frame, best)
     low, median, high = np.nanpercentile(score, PERCENTILES, axis=1)
     return xr.Dataset(

@@ -75,8 +75,8 @@ def plot_design(found: xr.Dataset, best: xr.Dataset, figure: Figure | None = Non
     amounts.plot(starts, best["amount"], "o", color=RED, markersize=4.5)
     for start, amount in zip(starts, best["amount"].values, strict=True):
         amounts.annotate(
-            f"{amount:.2g}", (start, amount), xytext=(0, 5), textcoords="offset points",
-            ha="center", fontsize=TEXT_SIZE - 1,
+            f"{amount:.2g}", (start, amount), xytext=(4, 4), textcoords="offset points",
+            ha="left", fontsize=TEXT_SIZE - 1,
         )  # fmt: skip
     amounts.set_ylabel(f"amount\n[{best.attrs['unit']}]", fontsize=TEXT_SIZE)
     for axes in (score, dissociation, amounts):
