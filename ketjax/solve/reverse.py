@@ -235,7 +235,7 @@ class Reverse:
             zero = jnp.zeros_like(y[0])
             return self.system._seen(zero[0], tuple(y), parameters, zero, jnp.inf)
 
-        return (jnp.moveaxis(jax.vmap(one)(states), 0, 1),)
+        return (jax.vmap(one, out_axes=1)(states),)
 
     def pull_see(
         self, cotangents: Any, total: Any, states: Any, moving: Any, packed: Packed
