@@ -27,6 +27,7 @@ ROWS = {
     "scaling": ("commands.measure_scaling", "time and memory against the number of patients"),
     "weights": ("weights.measure", "`ketjax weights`: a million patients, 20 targets"),
     "repair": ("repair.measure", "`ketjax repair` against rejection, on two boxes"),
+    "fit": ("fits.measure", "value and gradient of the shipped fit, and its differences"),
     "work_precision": (
         "work_precision.measure",
         "methods and a rival at equal error",
