@@ -257,14 +257,16 @@ class Adjoint:
             from_y, total, from_constants, acts = self._pull_run_program(
                 from_y, total, from_constants, (rows, count), path, *block.inputs
             )
-            by_step.append(np.asarray(acts[:count]))
+            if self.acting is not None:  # to look at it is to wait for the window
+                by_step.append(np.asarray(acts[:count]))
         if 0 in at_output:
             from_y = from_y + at_output[0]
         if self._constants:
             (total,) = self._pull_constants_program(
                 total, from_constants, block.y, block.moving, block.packed, block.forcing
             )
-        return np.asarray(from_y), np.asarray(total), np.concatenate(by_step[::-1])
+        acted = np.concatenate(by_step[::-1]) if by_step else np.zeros(0, dtype)
+        return np.asarray(from_y), np.asarray(total), acted
 
     def _place(self, y0: tuple, parameters: Tree, forcing: Tree, impulses: Tree) -> "_Block":
         """A block of patients on the devices, with what is computed once for each patient."""
