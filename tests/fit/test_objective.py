@@ -86,7 +86,7 @@ def objective(fit) -> Objective:
 @pytest.fixture(scope="module")
 def theta(objective) -> np.ndarray:
     """Away from the start, where the priors say something too."""
-    return objective.start() + np.linspace(-0.2, 0.2, len(objective.names))
+    return objective.start() + np.linspace(-0.2, 0.25, len(objective.names))
 
 
 def test_gradient_equals_differences(objective, theta) -> None:
