@@ -171,8 +171,12 @@ def tidy(folder: Path, largest: int = LARGEST_CACHE, most: int = MOST_ENTRIES) -
         mark.touch()
         entries = [(file, file.stat()) for file in _entries_of(folder)]
         for file, status in entries:
-            if status.st_mtime >= before and not _whole(file.read_bytes()):
+            if status.st_mtime < before:
+                continue
+            if not _whole(file.read_bytes()):
                 file.unlink()
+            else:  # to be looked through is not to be used
+                os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
         entries.sort(key=lambda entry: max(entry[1].st_atime, entry[1].st_mtime), reverse=True)
         total = 0
         for number, (file, status) in enumerate(entries, start=1):
