@@ -9,15 +9,28 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 
-from ketjax.fit.objective import Objective
+from ketjax.fit import methods
 from ketjax.fit.optimise import optimise
 from ketjax.fit.plan import Fit
 
 ITERATIONS = 8  # of Gauss-Newton in each refit; assumed to be enough from where the fit ended
 MET = 2.0  # standard errors within which a target counts as met
+
+
+class Objective(methods.Objective, Protocol):
+    """An objective whose targets can be weighed anew."""
+
+    def of(self, fit: Fit, /) -> methods.Objective:
+        """The objective of a fit that differs in the weights of its targets alone."""
+        ...
+
+    def deviations(self, theta: np.ndarray, /) -> np.ndarray:
+        """Predicted less published, in standard errors [1], shape (target,)."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -85,7 +85,7 @@ class Linear:
     def value_and_gradient(self, theta, width=0.0):
         """Half the sum of squares, and its slopes."""
         residuals, jacobian = self.residuals_and_jacobian(theta, width)
-        return 0.5 * residuals @ residuals, jacobian.T @ residuals
+        return float(0.5 * residuals @ residuals), jacobian.T @ residuals
 
 
 @pytest.fixture(scope="module")
