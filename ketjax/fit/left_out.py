@@ -24,8 +24,12 @@ MET = 2.0  # standard errors within which a target counts as met
 class Objective(methods.Objective, Protocol):
     """An objective whose targets can be weighed anew."""
 
-    def of(self, fit: Fit, /) -> methods.Objective:
+    def of(self, fit: Fit, /) -> Objective:
         """The objective of a fit that differs in the weights of its targets alone."""
+        ...
+
+    def forget(self) -> None:
+        """Let go of what the last evaluation left in memory."""
         ...
 
     def deviations(self, theta: np.ndarray, /) -> np.ndarray:
@@ -108,7 +112,9 @@ def leave_out(
     found = []
     for place, profile in enumerate(chosen):
         tell(f"Without {profile} ({place + 1} of {len(chosen)})")
-        result = optimise(objective.of(_without(fit, profile)), settings, theta[None])
+        other = objective.of(_without(fit, profile))
+        result = optimise(other, settings, theta[None])
+        other.forget()
         own = weighty & (names == profile)
         departures = [
             float(one.departure(one.transform.forward(after)))

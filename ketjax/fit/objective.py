@@ -82,10 +82,15 @@ class Objective:
             An objective that shares patients, meshes and programs with this one.
         """
         other = copy.copy(self)
+        other._last = self._last = None  # states of a march would live as long as either
         with jax.enable_x64(True):
             other._likelihood = Likelihood(fit)
         other._weigh()
         return other
+
+    def forget(self) -> None:
+        """Let go of the states of the last march, which can be a gigabyte or two."""
+        self._last = None
 
     def start(self) -> Array:
         """Where nothing has moved: numbers without bounds, shape (free,)."""

@@ -59,6 +59,9 @@ class Linear:
         """Judged by another."""
         return Linear(fit)
 
+    def forget(self) -> None:
+        """Nothing is kept."""
+
     def start(self) -> np.ndarray:
         """Where nothing has moved."""
         return self.fit.population_map(1).start()
