@@ -13,10 +13,13 @@ from ketjax import schedule
 from ketjax.model import cascade, readouts
 from ketjax.model.covariates import individual
 from ketjax.model.parameters import Parameters, leaf, replace, rows
+from ketjax.model.states import rows as state_rows
 from ketjax.regimen import RESOLUTION, Regimen, merge_times
 from ketjax.schedule import Amounts, doses, edges_of, inputs_of
+from ketjax.solve import RODAS4, RODAS5P, Method, System
 from ketjax.solve.keeping import source_of
 
+LOOSE = 1e-6  # tolerance above which the method of lower order is the cheaper one
 TOGETHER = 4096  # patients whose own parameters are computed at once
 SOURCE = source_of(Path(__file__), Path(schedule.__file__), Path(cascade.__file__).parent)
 
@@ -39,6 +42,42 @@ class Cascade:
     def identity(self) -> str:
         """As `solve.System` wants it."""
         return repr((SOURCE, _structure(), dict(self.literal), self.computed))
+
+    def system(
+        self,
+        y0: tuple,
+        parameters: tuple,
+        forcing: Any,
+        impulses: Any,
+        rtol: float,
+        method: Method | None = None,
+    ) -> System:
+        """The solver of these equations.
+
+        Args:
+            y0: Example start, arrays (patient,).
+            parameters: Example parameters and trial design, leaves scalar or (patient,).
+            forcing: Example inputs; what is zero in them promises zero.
+            impulses: Example impulses, or None.
+            rtol: Relative tolerance [1]; that of a state times its scale is the absolute one.
+            method: Rosenbrock method; by tolerance if None.
+
+        Returns:
+            The system, its programs kept for later processes.
+        """
+        return System(
+            self.rhs,
+            y0,
+            parameters,
+            forcing=forcing,
+            jump=None if impulses is None else self.jump,
+            impulses=impulses,
+            observe=self.observe,
+            method=method or (RODAS4 if rtol > LOOSE else RODAS5P),
+            rtol=rtol,
+            atol=[rtol * row.scale for row in state_rows()],
+            identity=self.identity,
+        )
 
     @staticmethod
     def start(p: Parameters) -> tuple:

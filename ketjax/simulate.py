@@ -20,12 +20,11 @@ from numpy.typing import NDArray
 from ketjax.individuals import Cascade, literals, own_parameters, timeline
 from ketjax.model import readouts
 from ketjax.model.parameters import Parameters, TrialDesign, replace
-from ketjax.model.states import rows as state_rows
 from ketjax.observation import RATED, Noise, needed, observe
 from ketjax.population.population import PILOT_SEED, Population, Recipe, draw, take
 from ketjax.regimen import Regimen
 from ketjax.schedule import Forcing, forcing_of, impulses_of
-from ketjax.solve import RODAS4, RODAS5P, Method, System
+from ketjax.solve import Method
 from ketjax.solve.devices import block_of
 from ketjax.solve.integrate import BLOCK
 from ketjax.solve.solution import Result
@@ -128,27 +127,17 @@ class Simulation:
             }
             if not any(np.any(values) for values in jax.tree.leaves(self._impulses)):
                 self._impulses = None
-            self._prepare(rtol, method or (RODAS4 if rtol > 1e-6 else RODAS5P), serve)
+            self._prepare(rtol, method, serve)
 
-    def _prepare(self, rtol: float, method: Method, serve: float) -> None:
+    def _prepare(self, rtol: float, method: Method | None, serve: float) -> None:
         """Build the system and its mesh from a pilot that holds patients of every arm."""
         arms = len(self.treatments)
         count = 1 if self.recipe.typical else max(1, min(PILOT, self.block) // arms)
         recipe = dataclasses.replace(self.recipe, seed=PILOT_SEED, design="random")
         lanes = self.lanes(draw(recipe, np.arange(count)))
         self.cascade = Cascade(literals(lanes.parameters[0]), self.computed)
-        self.system = System(
-            self.cascade.rhs,
-            lanes.y0,
-            lanes.parameters,
-            forcing=lanes.forcing,
-            jump=None if lanes.impulses is None else self.cascade.jump,
-            impulses=lanes.impulses,
-            observe=self.cascade.observe,
-            method=method,
-            rtol=rtol,
-            atol=[rtol * row.scale for row in state_rows()],
-            identity=self.cascade.identity,
+        self.system = self.cascade.system(
+            lanes.y0, lanes.parameters, lanes.forcing, lanes.impulses, rtol, method
         )
         self.mesh = self.system.make_mesh(
             lanes.y0,
@@ -228,7 +217,7 @@ class Simulation:
         arms = list(self.treatments)
         count = population.patient.size
         each = [self._parameters(arm, population) for arm in arms]
-        parameters = jax.tree.map(lambda *leaves: _joined(leaves, count), *each)
+        parameters = jax.tree.map(lambda *leaves: joined(leaves, count), *each)
         arm = np.repeat(np.arange(len(arms)), count)
         y0 = tuple(np.broadcast_to(value, arm.shape) for value in Cascade.start(parameters[0]))
         impulses = self._impulses
@@ -279,8 +268,8 @@ def _block_size() -> int:
     return block_of(jax.devices()[0])
 
 
-def _joined(leaves: tuple, patients: int) -> np.ndarray:
-    """One leaf of several arms side by side; a scalar that all share stays a scalar."""
+def joined(leaves: tuple, patients: int) -> np.ndarray:
+    """One leaf of several groups of patients side by side; a scalar that all share stays one."""
     if all(np.ndim(values) == 0 for values in leaves) and len({float(v) for v in leaves}) == 1:
         return np.asarray(leaves[0])
     return np.concatenate([np.broadcast_to(np.asarray(values), (patients,)) for values in leaves])

@@ -17,13 +17,11 @@ from ketjax.design.plan import Design
 from ketjax.individuals import Cascade, literals, own_parameters, timeline
 from ketjax.model import readouts
 from ketjax.model.parameters import Parameters, replace
-from ketjax.model.states import rows as state_rows
 from ketjax.population import draw
 from ketjax.population.population import PILOT_SEED
 from ketjax.regimen import RESOLUTION
 from ketjax.schedule import forcing_of, impulses_of
 from ketjax.simulate import SERVE
-from ketjax.solve import RODAS4, RODAS5P, System
 from ketjax.solve.adjoint import Adjoint, Tape
 from ketjax.solve.mesh import Mesh, anchors_of
 from ketjax.solve.stretching import from_anchors, stretch
@@ -265,20 +263,9 @@ class Courses:
         rates, forcing = (len(jax.tree.leaves(tree)) for tree in (inputs[0].rates, inputs[0]))
         self._acting = [k for k, leaf in enumerate(leaves) if np.any(leaf)]
         places = [k if k < rates else k - rates + forcing for k in self._acting]
-        rtol = self.design.solver.rtol
         y0, parameters = self._blocks[0]
-        self.system = System(
-            self._cascade.rhs,
-            y0,
-            parameters,
-            forcing=inputs[0],
-            jump=self._cascade.jump if self._impulsive else None,
-            impulses=inputs[1],
-            observe=self._cascade.observe,
-            method=RODAS4 if rtol > 1e-6 else RODAS5P,
-            rtol=rtol,
-            atol=[rtol * row.scale for row in state_rows()],
-            identity=self._cascade.identity,
+        self.system = self._cascade.system(
+            y0, parameters, inputs[0], inputs[1], self.design.solver.rtol
         )
         self.adjoint = Adjoint(
             self.system, [], y0, parameters, *inputs, acting=places,

@@ -22,9 +22,7 @@ from ketjax.individuals import Cascade, literals, own_parameters
 from ketjax.model import readouts
 from ketjax.model.covariates import individual
 from ketjax.model.parameters import Parameters, leaf, replace, rows
-from ketjax.model.states import rows as state_rows
 from ketjax.simulate import SERVE
-from ketjax.solve import RODAS4, RODAS5P, System
 from ketjax.solve.adjoint import Adjoint, Tape
 from ketjax.solve.structure import dependencies, trace
 
@@ -93,7 +91,12 @@ class Courses:
         self._computed = tuple(sorted({name for seen in names.values() for name in seen}))
         columns = [name for name, _ in readouts.columns(self._computed)]
         with jax.enable_x64(True):
-            self._ways = ways_of(fit, times, names, columns, self.dtype)
+            self._ways = ways_of(
+                fit.recipe, {arm: fit.arms[arm] for arm in times}, times, self.dtype
+            )
+            self._columns = {
+                arm: tuple(columns.index(name) for name in seen) for arm, seen in names.items()
+            }
             self._find_moving()
             self._build(fit)
 
@@ -119,7 +122,7 @@ class Courses:
                 ]
                 seen = np.concatenate([tape.readouts for tape in tapes[arm]], axis=-1)
                 kept = np.abs(way.grid[:, None] - way.times).argmin(axis=0)
-                seen = seen[np.array(way.columns, int)][:, kept, : self._count]
+                seen = seen[np.array(self._columns[arm], int)][:, kept, : self._count]
                 donors[arm] = _donors(np.asarray(np.isfinite(seen).all(axis=(0, 1))))
                 failed[arm] = np.flatnonzero(donors[arm] != np.arange(self._count))
                 courses[arm] = seen[..., donors[arm]]
@@ -235,20 +238,7 @@ class Courses:
         inputs.append(None if ways[0].impulses is None else in_a_row([w.impulses for w in ways]))
         some_arm = next(iter(self._ways))
         y0, parameters = self._lanes(some_arm, self._own_at(self.map.start()), self._blocks()[0])
-        rtol = fit.solver.rtol
-        self.system = System(
-            self._cascade.rhs,
-            y0,
-            parameters,
-            forcing=inputs[0],
-            jump=None if inputs[1] is None else self._cascade.jump,
-            impulses=inputs[1],
-            observe=self._cascade.observe,
-            method=RODAS4 if rtol > 1e-6 else RODAS5P,
-            rtol=rtol,
-            atol=[rtol * row.scale for row in state_rows()],
-            identity=self._cascade.identity,
-        )
+        self.system = self._cascade.system(y0, parameters, inputs[0], inputs[1], fit.solver.rtol)
         self.meshes = {}
         for name, way in self._ways.items():
             start, people = self._pilot_lanes(pilot[way.values], way)
@@ -336,7 +326,7 @@ class Courses:
         columns = len(readouts.columns(self._computed))
         whole = np.zeros((numbers, columns, way.grid.size, self._padded), self.dtype)
         kept = np.abs(way.grid[:, None] - way.times).argmin(axis=0)
-        for column, values in zip(way.columns, np.moveaxis(direct, 1, 0), strict=True):
+        for column, values in zip(self._columns[arm], np.moveaxis(direct, 1, 0), strict=True):
             for place, row in zip(kept, np.moveaxis(values, 1, 0), strict=True):
                 whole[:, column, place, : self._count] += row
         parts = [

@@ -13,18 +13,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, Literal
 
 import jax
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BeforeValidator, PlainSerializer
 
 from ketjax.errors import Problem, StudyError, check_name, check_range, show
 from ketjax.fields import refuse
-from ketjax.fit.transforms import Transform, between, off_scale, on_scale
+from ketjax.fit.transforms import Transform, between, on_scale
 from ketjax.model.laws import Law
 from ketjax.model.parameters import Row, rows
 from ketjax.posteriors import SPREAD
@@ -49,7 +47,6 @@ PRIOR_BY_STATUS = {
 }
 PRIOR_OF_SPREAD = 0.5  # of the logarithm; assumed
 PRIOR_OF_CORRELATION = 0.5  # of its inverse hyperbolic tangent; assumed
-EDGE = 0.01  # how near to a bound a point of the prior may lie, as a share of the way; assumed
 SPREAD_REACH = 3.0  # bounds of a spread, in SDs of its prior from the start; assumed
 CORRELATION_REACH = 0.95  # bounds of a correlation, either way; assumed
 
@@ -333,40 +330,3 @@ def _inside(low: float, high: float, unit: str) -> float | str:
     middle = low + 0.5 * (high - low) if math.isfinite(high) else low + 1.0
     number = float(f"{middle:.3g}")
     return number if is_plain(unit) else display(number, unit)
-
-
-def prior_points(free: Sequence[Free], count: int, seed: int) -> NDArray[np.float64]:
-    """Points of the prior, the start first; a number that would leave its bounds ends inside them.
-
-    Args:
-        free: What may move.
-        count: How many.
-        seed: Of the random numbers; the same point whatever the number of points.
-
-    Returns:
-        Numbers without bounds, shape (count, free).
-    """
-    generators = [np.random.default_rng([seed, k]) for k in range(count)]
-    with jax.enable_x64(True):
-        rows = [
-            [
-                _moved(one, z if k else 0.0)
-                for one, z in zip(free, g.standard_normal(len(free)), strict=True)
-            ]
-            for k, g in enumerate(generators)
-        ]
-    return np.array(rows)
-
-
-def _moved(one: Free, departure: float) -> float:
-    """A number so many SDs of its prior from the start, without bounds."""
-    if departure == 0:
-        return float(one.transform.inverse(np.float64(one.start)))
-    reached = float(on_scale(one.scale, np.float64(one.start))) + departure * one.prior
-    number = float(off_scale(one.scale, np.float64(reached)))
-    below, above = one.start - one.low, one.high - one.start
-    if math.isfinite(below):
-        number = max(number, one.low + EDGE * below)
-    if math.isfinite(above):
-        number = min(number, one.high - EDGE * above)
-    return float(one.transform.inverse(np.float64(number)))

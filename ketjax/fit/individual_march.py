@@ -19,18 +19,15 @@ from numpy.typing import NDArray
 from ketjax.fit.individual_data import times_of
 from ketjax.fit.individual_effects import RandomEffects
 from ketjax.fit.individual_plan import IndividualPlan
-from ketjax.individuals import Cascade, literals, own_parameters, timeline
+from ketjax.fit.ways import Way, in_a_row, ways_of
+from ketjax.individuals import Cascade, literals, own_parameters
 from ketjax.model import readouts
 from ketjax.model.covariates import individual
 from ketjax.model.parameters import leaf, replace, rows
-from ketjax.model.states import rows as state_rows
 from ketjax.observation import needed
 from ketjax.population import draw
 from ketjax.population.population import PILOT_SEED
-from ketjax.preparation import values_of
-from ketjax.schedule import forcing_of, impulses_of
 from ketjax.simulate import SERVE
-from ketjax.solve import RODAS4, RODAS5P, System
 from ketjax.solve.adjoint import Adjoint
 from ketjax.solve.mesh import Mesh
 from ketjax.solve.structure import dependencies, trace
@@ -55,18 +52,6 @@ class Predicted:
     values: Array
     slopes: Array | None
     error: Array
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Way:
-    """One arm: what acts on its patients, when they are seen, and the steps that they take."""
-
-    settings: dict[str, float]
-    design: str
-    forcing: Any
-    impulses: Any
-    grid: np.ndarray
-    edges: np.ndarray
 
 
 class IndividualMarch:
@@ -104,7 +89,12 @@ class IndividualMarch:
         self._computed = tuple(sorted(needed(names)))
         columns = [name for name, _ in readouts.columns(self._computed)]
         with jax.enable_x64(True):
-            self._ways = self._prepare()
+            everything = [one for some in observed.values() for one in some]
+            seen = {name: [one for one in everything if one.arm == name] for name in plan.arms}
+            times = {name: times_of(some) for name, some in seen.items() if some}
+            self._ways = ways_of(
+                plan.recipe, {name: plan.arms[name] for name in times}, times, self.dtype
+            )
             most = max(map(len, observed.values()))
             self.column = np.full((len(observed), most), -1)
             self.place = np.zeros((len(observed), most), int)
@@ -185,36 +175,6 @@ class IndividualMarch:
                         found[:, k, free] += (wide * tangents).sum(axis=0)
         return Predicted(values, found, error)
 
-    def _prepare(self) -> dict[str, _Way]:
-        """Schedules of all arms that have patients, filled up to the same number of segments."""
-        typical, ways = self.plan.recipe.typical_patient(), {}
-        observations = [one for some in self.plan.observations.values() for one in some]
-        for name, arm in self.plan.arms.items():
-            seen = [one for one in observations if one.arm == name]
-            if not seen:
-                continue
-            settings = values_of(arm)
-            p = replace(typical, settings)
-            grid, edges = timeline(times_of(seen), [(arm.regimen, p)])
-            bounds = np.concatenate([[0.0], edges, grid[-1:]])
-            forcing = forcing_of(arm.regimen, p, bounds)
-            impulses = impulses_of(arm.regimen, p, bounds)
-            ways[name] = _Way(settings, arm.expectancy, forcing, impulses, grid, edges)
-        most = max(way.edges.size for way in ways.values()) + 1
-        some = any(np.any(x) for way in ways.values() for x in jax.tree.leaves(way.impulses))
-
-        def longer(values: np.ndarray) -> np.ndarray:
-            return np.pad(values, (0, most - values.size)).astype(self.dtype)
-
-        return {
-            name: dataclasses.replace(
-                way,
-                forcing=jax.tree.map(longer, way.forcing),
-                impulses=jax.tree.map(longer, way.impulses) if some else None,
-            )
-            for name, way in ways.items()
-        }
-
     def _find_moving(self) -> None:
         """Which leaves of a patient, and which states at the start, depend on random effects."""
         paths = [row.path for row in rows()]
@@ -222,9 +182,9 @@ class IndividualMarch:
         starting: set[int] = set()
         for way in self._ways.values():
 
-            def everything(eta: jax.Array, settings: dict = way.settings) -> tuple:
+            def everything(eta: jax.Array, values: tuple = way.values) -> tuple:
                 known = {path: jnp.asarray(v[:1]) for path, v in self.effects.known.items()}
-                p = individual(self.effects.parameters(eta, known, settings))
+                p = individual(self.effects.parameters(eta, known, dict(values)))
                 return tuple(leaf(p, path) for path in paths), Cascade.start(p)
 
             program = trace(everything, jnp.zeros((len(self.effects.paths), 1)))
@@ -237,7 +197,7 @@ class IndividualMarch:
     def _own(self, eta: jax.Array, known: dict, *, arm: str) -> tuple:
         """Starts and parameters of the patients of a block as the march wants them."""
         way = self._ways[arm]
-        p = individual(self.effects.parameters(eta, known, way.settings))
+        p = individual(self.effects.parameters(eta, known, dict(way.values)))
         wide = partial(jnp.broadcast_to, shape=eta.shape[1:])
         moving = {path: wide(leaf(p, path)) for path in self._moving}
         p = replace(p, {**moving, **{path: wide(leaf(p, path)) for path in self._varying}})
@@ -275,9 +235,8 @@ class IndividualMarch:
         for path in (*self._moving, *self._varying):
             fixed.pop(path, None)
         cascade = Cascade(fixed, self._computed)
-        inputs = [_in_a_row([way.forcing for way in ways])]
-        inputs.append(None if ways[0].impulses is None else _in_a_row([w.impulses for w in ways]))
-        rtol = self.plan.solver.rtol
+        inputs = [in_a_row([way.forcing for way in ways])]
+        inputs.append(None if ways[0].impulses is None else in_a_row([w.impulses for w in ways]))
         some_arm = next(iter(self._ways))
         known = {
             path: jnp.asarray(np.resize(values, self._block))
@@ -285,19 +244,7 @@ class IndividualMarch:
         }
         eta = jnp.zeros((len(self.effects.paths), self._block))
         y0, parameters = self._cast(self._own(eta, known, arm=some_arm))
-        self.system = System(
-            cascade.rhs,
-            y0,
-            parameters,
-            forcing=inputs[0],
-            jump=None if inputs[1] is None else cascade.jump,
-            impulses=inputs[1],
-            observe=cascade.observe,
-            method=RODAS4 if rtol > 1e-6 else RODAS5P,
-            rtol=rtol,
-            atol=[rtol * row.scale for row in state_rows()],
-            identity=cascade.identity,
-        )
+        self.system = cascade.system(y0, parameters, inputs[0], inputs[1], self.plan.solver.rtol)
         tree = jax.tree.structure(parameters)
         places = jax.tree.unflatten(tree, range(tree.num_leaves))
         self.adjoint = Adjoint(
@@ -310,15 +257,15 @@ class IndividualMarch:
             identity=cascade.identity,
         )
 
-    def _pilot(self, way: _Way) -> Any:
+    def _pilot(self, way: Way) -> Any:
         """Patients of the population, whoever is observed: what is free or known is drawn."""
         recipe = dataclasses.replace(self.plan.recipe, seed=PILOT_SEED, design="random")
         drawn = draw(recipe, range(PILOT)).parameters
         paths = (*self.effects.moved, *self.effects.known)
         own = {path: np.broadcast_to(leaf(drawn, path), (PILOT,)) for path in paths}
-        return own_parameters(replace(self.effects.base, {**own, **way.settings}), PILOT)
+        return own_parameters(replace(self.effects.base, {**own, **dict(way.values)}), PILOT)
 
-    def _mesh(self, pilot: Any, way: _Way) -> Mesh:
+    def _mesh(self, pilot: Any, way: Way) -> Mesh:
         """The steps that serve a pilot in one arm."""
         p = replace(
             pilot, {path: np.broadcast_to(leaf(pilot, path), (PILOT,)) for path in self._varying}
@@ -340,8 +287,3 @@ class IndividualMarch:
     def _cast(self, tree: Any) -> Any:
         """The same tree in the dtype of the march."""
         return jax.tree.map(lambda values: np.asarray(values, self.dtype), tree)
-
-
-def _in_a_row(inputs: list[Any]) -> Any:
-    """Inputs of all arms one after the other, for the structure alone."""
-    return jax.tree.map(lambda *values: np.concatenate(values), *inputs)

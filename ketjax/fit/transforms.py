@@ -132,20 +132,3 @@ def on_scale(scale: str, number: jax.typing.ArrayLike) -> jax.Array:
         "atanh": jnp.arctanh,
     }
     return maps[scale](x)
-
-
-def off_scale(scale: str, number: jax.typing.ArrayLike) -> jax.Array:
-    """The inverse of `on_scale`.
-
-    Args:
-        scale: "log", "logit", "atanh" or "identity".
-        number: Number on the scale, any shape.
-
-    Returns:
-        Number in its own unit, of the same shape.
-
-    Raises:
-        KeyError: The scale is unknown.
-    """
-    maps = {"identity": jnp.asarray, "log": jnp.exp, "logit": jax.nn.sigmoid, "atanh": jnp.tanh}
-    return maps[scale](jnp.asarray(number))

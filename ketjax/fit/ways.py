@@ -11,14 +11,17 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ketjax.arms import Arm
 from ketjax.fit.drawing import PopulationMap
-from ketjax.fit.free import prior_points
 from ketjax.fit.plan import Fit
+from ketjax.fit.starts import draw_starts
 from ketjax.individuals import timeline
 from ketjax.model.parameters import Parameters, replace
+from ketjax.population import Recipe
 from ketjax.population.population import PILOT_SEED
 from ketjax.preparation import values_of
 from ketjax.schedule import forcing_of, impulses_of
+from ketjax.simulate import joined
 
 PILOT_POINTS = 8  # points of the prior from which the patients of a pilot are, the start among them
 
@@ -35,7 +38,6 @@ class Way:
         impulses: Impulses, leaves (segment,); None if no arm has any.
         grid: Output times of the march [h].
         edges: Event edges [h].
-        columns: Places of the arm's readouts among those that are observed.
     """
 
     times: np.ndarray
@@ -45,32 +47,25 @@ class Way:
     impulses: Any
     grid: np.ndarray
     edges: np.ndarray
-    columns: tuple[int, ...]
 
 
 def ways_of(
-    fit: Fit,
-    times: Mapping[str, ArrayLike],
-    names: Mapping[str, Sequence[str]],
-    columns: Sequence[str],
-    dtype: np.dtype,
+    recipe: Recipe, arms: Mapping[str, Arm], times: Mapping[str, ArrayLike], dtype: np.dtype
 ) -> dict[str, Way]:
-    """Schedules of all arms, filled up to the same number of segments.
+    """Schedules of arms, filled up to the same number of segments.
 
     Args:
-        fit: The fit.
+        recipe: Who the patients are: doses and sessions are those of the typical one.
+        arms: The arms.
         times: When the patients of each arm are seen [h].
-        names: Readouts of the model that are seen in each arm.
-        columns: Readouts that are observed, in order.
         dtype: Of the march.
 
     Returns:
         By arm.
     """
-    typical = fit.recipe.typical_patient()
+    typical = recipe.typical_patient()
     ways = {}
-    for name in times:
-        arm = fit.arms[name]
+    for name, arm in arms.items():
         values = values_of(arm)
         settings = replace(typical, values)
         seen = np.asarray(times[name], np.float64)
@@ -84,7 +79,6 @@ def ways_of(
             impulses_of(arm.regimen, settings, bounds),
             grid,
             edges,
-            tuple(columns.index(readout) for readout in names[name]),
         )
     most = max(way.edges.size for way in ways.values()) + 1
     some = any(np.any(leaf) for way in ways.values() for leaf in jax.tree.leaves(way.impulses))
@@ -101,19 +95,13 @@ def ways_of(
 def across_the_prior(fit: Fit, patients: int) -> Parameters:
     """Patients drawn with the seed of pilots, some from each of several points of the prior."""
     recipe = dataclasses.replace(fit.recipe, seed=PILOT_SEED, design="random")
-    points = prior_points(fit.unknowns, PILOT_POINTS, PILOT_SEED)
+    points = draw_starts(fit.unknowns, PILOT_POINTS, PILOT_SEED)
     share = patients // PILOT_POINTS
     parts = []
     for k, point in enumerate(points):
         some = PopulationMap.of(recipe, fit.unknowns, range(k * share, (k + 1) * share))
         parts.append(some.parameters(jnp.asarray(point)))
-
-    def joined(*leaves: Any) -> np.ndarray:
-        if all(np.ndim(value) == 0 for value in leaves) and len({float(v) for v in leaves}) == 1:
-            return np.asarray(leaves[0])
-        return np.concatenate([np.broadcast_to(np.asarray(v), (share,)) for v in leaves])
-
-    return jax.tree.map(joined, *parts)
+    return jax.tree.map(lambda *leaves: joined(leaves, share), *parts)
 
 
 def in_shape(p: Parameters, shapes: Sequence[bool], count: int) -> Parameters:
