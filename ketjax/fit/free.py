@@ -300,8 +300,8 @@ def resolve(asked: Asked, start: float, law: Law, problems: list[Problem]) -> Fr
     if not low < high:
         ends = f"{display(low, unit)} to {display(high, unit)}"
         found.append(Problem(place, "the bounds are empty", ends, "low < high", "", "empty_range"))
-    elif scale == "log" and low < 0 < high:
-        message = "zero lies between the bounds, but the parameter moves on a logarithmic scale"
+    elif scale == "log" and low < 0:
+        message = "the parameter moves on a logarithmic scale, where nothing is negative"
         ends = f"{display(low, unit)} to {display(high, unit)}"
         found.append(Problem(place, message, ends, "0 or more", "raise low", "sign"))
     else:
