@@ -265,8 +265,8 @@ def steps_of_methods() -> Iterator[Figure]:
 
         with mock.patch.object(System, "make_mesh", make_mesh):
             simulation = Simulation(
-                problem.recipe, own.treatments, own.times, names=own.names, rtol=system.rtol,
-                dtype=str(own.dtype), method=method,
+                problem.recipe, own.treatments, own.times.tolist(), names=own.names,
+                rtol=system.rtol, dtype=str(own.dtype), method=method,
             )  # fmt: skip
         yield _steps(simulation.system, simulation.mesh)
 

@@ -85,7 +85,9 @@ def operations(system: System, lanes: Any) -> int:
         return system._trial(t, h, y, parameters, forcing, 0)
 
     program = trace(one, 0.0, 0.1, y, cut, lanes.forcing)
-    return sum(equation.outvars[0].aval.shape == (8,) for equation in program.equations)
+    return sum(
+        getattr(equation.outvars[0].aval, "shape", ()) == (8,) for equation in program.equations
+    )
 
 
 def rival(simulation: Simulation, lanes: Any, tolerance: float) -> tuple[float, float, np.ndarray]:
@@ -149,7 +151,7 @@ class Point:
 
     Attributes:
         tolerance: Relative tolerance of the steps [1].
-        steps: Steps of every patient.
+        steps: Steps of every patient; their mean where each has its own.
         work: Operations [million a patient].
         error: Readouts, 90 % of the patients below [scale].
         largest: Readouts, the worst patient [scale].
@@ -158,7 +160,7 @@ class Point:
     """
 
     tolerance: float
-    steps: int
+    steps: float
     work: float
     error: float
     largest: float

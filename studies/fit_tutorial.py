@@ -9,8 +9,8 @@ import numpy as np
 
 import ketjax
 from ketjax.fit.examination import draw_text, examine, optimum_of
-from ketjax.fit.free import prior_points
 from ketjax.fit.run import objective_of, read, run
+from ketjax.fit.starts import draw_starts
 from ketjax.fit.uncertainty import in_units
 from ketjax.study import Study
 from ketjax.tables import formatted
@@ -36,7 +36,7 @@ def main(folder: Path, fitted: int = 128, predicted: int = 8000) -> dict:
 
     # 4. A parameter set is a file that studies name, its posterior a table beside it. Before the
     #    fit nothing is set, and draws come from the priors of the free numbers.
-    prior = in_units(fit.unknowns, prior_points(fit.unknowns, DRAWS, seed=1))
+    prior = in_units(fit.unknowns, draw_starts(fit.unknowns, DRAWS, seed=1))
     (folder / "prior.csv").write_text(draw_text(fit.unknowns, prior, np.ones(DRAWS)))
     nothing = '[provenance]\nname = "before"\nspecies = "human"\n'
     sets = {"before": ("prior", nothing), "after": ("posterior", (folder / "set.toml").read_text())}
