@@ -194,7 +194,7 @@ def _asked(name: str, given: Any, problems: list[Problem]) -> Asked | None:
         unknown = check_name(name, path, table(), "parameter")
         problems += unknown
         if not unknown:
-            problems += _unfit(name, kind, table()[path])
+            problems += unfit(name, kind, table()[path])
     if not isinstance(given, dict):
         allowed = "a table: {} for the defaults, or { start = .., low = .., high = .., prior = .. }"
         problems.append(Problem(name, "a table is needed", show(given), allowed, "", "wrong_type"))
@@ -226,7 +226,7 @@ def units_of(kind: Kind, row: Row) -> tuple[str, str]:
     return (row.unit if kind == "spread" and row.law.kind == "normal" else "1"), "1"
 
 
-def _unfit(name: str, kind: Kind, row: Row) -> list[Problem]:
+def unfit(name: str, kind: Kind, row: Row) -> list[Problem]:
     """Why a parameter can be free in no fit at all."""
     if row.path.startswith(SHARED):
         message = "the schedule of an arm is made of it, before any patient is: it has no gradient"

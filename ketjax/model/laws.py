@@ -42,7 +42,12 @@ class Law:
         details += f", centre {self.centre:g}" if self.centre is not None else ""
         details += f", offset {self.offset:g}" if self.offset else ""
         details += f", at most {self.cap:g}" if self.cap is not None else ""
-        details += f", within {self.low:g} to {self.high:g}" if self.low is not None else ""
+        if self.low is not None and self.high is not None:
+            details += f", within {self.low:g} to {self.high:g}"
+        elif self.low is not None:
+            details += f", at least {self.low:g}"
+        elif self.high is not None:
+            details += f", below {self.high:g}"
         return f"{self.kind}({details})"
 
 

@@ -1,0 +1,1 @@
+"""Global sensitivity: which numbers of the model an answer hangs on, for all outputs at once."""

@@ -1,0 +1,222 @@
+"""Other indices of all outputs at once: Morris, PRCC and derivative-based."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ketjax.sensitivity.sobol import CONSTANT, FAILED, ROUNDING, bootstrap_weights
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class MorrisIndices:
+    """Elementary effects of some outputs, (output, factor), in the unit of the output.
+
+    Attributes:
+        mu: Mean effect of a step from one end of the factor's range to the other.
+        mu_star: Mean of its absolute value.
+        mu_star_error: Bootstrap standard error.
+        sigma: Standard deviation: interactions, and what is not linear.
+        groups: (output,) trajectories that counted.
+        reason: (output,) one of `sobol.REASONS`.
+    """
+
+    mu: Floats
+    mu_star: Floats
+    mu_star_error: Floats
+    sigma: Floats
+    groups: NDArray[np.int64]
+    reason: NDArray[np.int8]
+
+
+def morris(
+    y: NDArray,
+    points: Floats,
+    *,
+    resamples: int = 200,
+    seed: int = 1,
+    max_failed_share: float = 0.0,
+) -> MorrisIndices:
+    """Elementary effects (Morris 1991; mu* of Campolongo et al. 2007).
+
+    Args:
+        y: Outputs, (output, row), trajectory after trajectory; NaN where a row failed: its
+            trajectory is left out.
+        points: `designs.trajectories`, (trajectory, factor + 1, factor).
+        resamples: Of the bootstrap.
+        seed: Of the bootstrap.
+        max_failed_share: Share of trajectories left out above which nothing is said.
+
+    Returns:
+        The indices; NaN where the output is constant or too many failed.
+    """
+    number, _, factors = points.shape
+    step = np.diff(points, axis=1)
+    mover = np.abs(step).argmax(axis=2)  # (trajectory, step): which factor moved
+    by = np.take_along_axis(step, mover[..., None], axis=2)[..., 0]
+    grouped = y.reshape(len(y), number, factors + 1).astype(np.float64)
+    effects = np.empty((len(y), number, factors))
+    np.put_along_axis(effects, mover[None], np.diff(grouped, axis=2) / by, axis=2)
+    whole = np.isfinite(grouped).all(axis=2)
+    groups = whole.sum(axis=1)
+    reason = np.zeros(len(y), np.int8)
+    reason[still(y)] = CONSTANT
+    reason[groups < max(2, (1 - max_failed_share) * number - 1e-9)] = FAILED
+    share = np.where(whole, 1.0, 0.0)[..., None]
+    effects = np.where(whole[..., None], effects, 0.0)
+    count = np.maximum(groups, 1)[:, None]
+    mu = effects.sum(axis=1) / count
+    mu_star = np.abs(effects).sum(axis=1) / count
+    squares = (share * (effects - mu[:, None]) ** 2).sum(axis=1)
+    sigma = np.sqrt(squares / np.maximum(count - 1, 1))
+    weights = bootstrap_weights(number, resamples, seed)[1:]
+    counted = np.matmul(weights, share)
+    resampled = np.matmul(weights, np.abs(effects)) / np.where(counted > 0, counted, np.nan)
+    error = np.nanstd(resampled, axis=1, ddof=1) if resamples > 1 else np.full(mu.shape, np.nan)
+    none = reason != 0
+    for part in (mu, mu_star, sigma, error):
+        part[none] = np.nan
+    return MorrisIndices(mu, mu_star, error, sigma, groups, reason)
+
+
+@dataclass(frozen=True, eq=False)
+class PartialCorrelations:
+    """Partial rank correlation of each output with each factor, the others held.
+
+    Attributes:
+        prcc: (output, factor) [1].
+        low: Lower end of the interval.
+        high: Upper end.
+        groups: (output,) samples that counted.
+        reason: (output,) one of `sobol.REASONS`.
+    """
+
+    prcc: Floats
+    low: Floats
+    high: Floats
+    groups: NDArray[np.int64]
+    reason: NDArray[np.int8]
+
+
+def partial_rank_correlations(
+    y: NDArray, points: Floats, *, reach: float = 1.96, max_failed_share: float = 0.0
+) -> PartialCorrelations:
+    """Partial rank correlation coefficients of all outputs by one solve.
+
+    Equation (Z: standardised ranks of the factors, y those of an output):
+        b = (Z'Z)^-1 Z'y,  s = y'y - y'Z b,  r_i = b_i / sqrt(b_i^2 + s ((Z'Z)^-1)_ii)
+        interval: Fisher's, tanh(artanh r_i +- reach / sqrt(n - d - 2))
+
+    Args:
+        y: Outputs, (output, sample); NaN where a row failed: the sample is left out.
+        points: Factors, (sample, factor), any increasing function of their numbers.
+        reach: Half-width of the interval in standard errors.
+        max_failed_share: Share of samples left out above which nothing is said.
+
+    Returns:
+        The correlations; NaN where the output is constant or too few samples are left.
+    """
+    from scipy.stats import rankdata
+
+    samples, factors = points.shape
+    prcc, low, high = np.full((3, len(y), factors), np.nan)
+    whole = np.isfinite(y)
+    groups = whole.sum(axis=1)
+    reason = np.zeros(len(y), np.int8)
+    reason[still(y)] = CONSTANT
+    least = max(factors + 4, (1 - max_failed_share) * samples - 1e-9)
+    reason[groups < least] = FAILED
+    kinds, belongs = np.unique(whole, axis=0, return_inverse=True)
+    for k, kind in enumerate(kinds):
+        own = np.flatnonzero((belongs.ravel() == k) & (reason == 0))
+        if not own.size:
+            continue
+        z = _standard(rankdata(points[kind], axis=0))
+        ranks = _standard(rankdata(y[own][:, kind], axis=1).T)
+        inverse = np.linalg.inv(z.T @ z)
+        slopes = inverse @ (z.T @ ranks)  # (factor, output)
+        left = np.maximum(1 - (ranks * (z @ slopes)).sum(axis=0), 0.0)
+        found = slopes / np.sqrt(slopes**2 + left * np.diag(inverse)[:, None])
+        found = np.clip(found.T, -1.0, 1.0)
+        width = reach / math.sqrt(kind.sum() - factors - 2)
+        with np.errstate(divide="ignore"):
+            centre = np.arctanh(found)
+        prcc[own], low[own], high[own] = found, np.tanh(centre - width), np.tanh(centre + width)
+    return PartialCorrelations(prcc, low, high, groups, reason)
+
+
+@dataclass(frozen=True, eq=False)
+class DerivativeIndices:
+    """Mean squared derivatives of some outputs, and what they say about total indices.
+
+    Attributes:
+        mean_square: (output, factor) of the derivative from one end of the cube to the other.
+        bound: Upper bound on the total Sobol index [1], by Poincare's inequality.
+        bound_error: Its standard error, the variance of the output taken as known.
+        groups: (output,) points that counted.
+        reason: (output,) one of `sobol.REASONS`.
+    """
+
+    mean_square: Floats
+    bound: Floats
+    bound_error: Floats
+    groups: NDArray[np.int64]
+    reason: NDArray[np.int8]
+
+
+def derivative_based(
+    slopes: Floats, variance: Floats, constant: float = 1 / math.pi**2
+) -> DerivativeIndices:
+    """Derivative-based indices (Sobol and Kucherenko 2009).
+
+    Equation:
+        nu_i = E[(df/ds_i)^2],  ST_i <= c nu_i / V
+        c: 1/pi^2 where s is uniform between 0 and 1, 1 where s is standard normal
+
+    Args:
+        slopes: Derivatives at points of the factors' own laws, (output, factor, point); NaN where
+            a march failed.
+        variance: Of the output, (output,).
+        constant: c.
+
+    Returns:
+        The indices; NaN where the output does not vary.
+    """
+    whole = np.isfinite(slopes).all(axis=1)
+    groups = whole.sum(axis=1)
+    reason = np.where(variance > 0, 0, CONSTANT).astype(np.int8)
+    reason[groups < 2] = FAILED
+    squares = np.where(whole[:, None], slopes, 0.0) ** 2
+    count = np.maximum(groups, 2)[:, None]
+    mean_square = squares.sum(axis=2) / count
+    spread = np.maximum((squares**2).sum(axis=2) / count - mean_square**2, 0.0)
+    scale = np.where(reason == 0, constant / np.where(variance > 0, variance, 1.0), np.nan)
+    mean_square[reason == FAILED] = np.nan
+    return DerivativeIndices(
+        mean_square,
+        mean_square * scale[:, None],
+        np.sqrt(spread / count) * scale[:, None],
+        groups,
+        reason,
+    )
+
+
+def still(y: NDArray) -> NDArray[np.bool_]:
+    """Outputs that vary by no more than rounding, of what is finite."""
+    finite = np.isfinite(y)
+    least = np.where(finite, y, np.inf).min(axis=1)
+    greatest = np.where(finite, y, -np.inf).max(axis=1)
+    largest = np.maximum(np.abs(least), np.abs(greatest))
+    with np.errstate(invalid="ignore"):
+        return ~(greatest - least > ROUNDING * np.finfo(y.dtype).eps * largest)
+
+
+def _standard(ranks: Floats) -> Floats:
+    """Columns with mean 0 and length 1."""
+    centred = ranks - ranks.mean(axis=0)
+    return centred / np.linalg.norm(centred, axis=0)
