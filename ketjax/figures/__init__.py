@@ -11,10 +11,13 @@ from ketjax.figures.fits import (
     plot_targets,
 )
 from ketjax.figures.panels import plot_outcomes, plot_panels
+from ketjax.figures.sensitivity import plot_areas, plot_bars, plot_tornado
 from ketjax.figures.style import save
 from ketjax.figures.survival import plot_survival
 
 __all__ = [
+    "plot_areas",
+    "plot_bars",
     "plot_cascade",
     "plot_design",
     "plot_evidence",
@@ -26,6 +29,7 @@ __all__ = [
     "plot_shares",
     "plot_spectrum",
     "plot_survival",
+    "plot_tornado",
     "plot_targets",
     "save",
 ]

@@ -232,6 +232,19 @@ class SensitivityStudy(Study):
         usual = tuple(t for t in times if any(abs(t - hour) < ROUNDING for hour in SHOWN_HOURS))
         return usual or times[-MOST_SHOWN:]
 
+    def with_settings(self, **changes: Any) -> Self:
+        """The same with other settings of `[sensitivity]`, checked anew.
+
+        Args:
+            **changes: settings by name, as the manifest writes them.
+
+        Raises:
+            StudyError: if it no longer makes sense.
+        """
+        document = self.to_dict()
+        document["sensitivity"] |= changes
+        return type(self).parse(document)
+
     def notices(self) -> list[str]:
         """What a person should know of how the plan was read."""
         found = []
