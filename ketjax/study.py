@@ -180,7 +180,7 @@ class Study(Section):
         return self
 
     @classmethod
-    def read(cls, path: str | Path, vocabulary: Vocabulary | None = None) -> Study:
+    def read(cls, path: str | Path, vocabulary: Vocabulary | None = None) -> Self:
         """Read a study from a TOML file.
 
         Args:
@@ -204,7 +204,7 @@ class Study(Section):
         source: str | Mapping[str, Any],
         vocabulary: Vocabulary | None = None,
         folder: str | Path = ".",
-    ) -> Study:
+    ) -> Self:
         """Read a study from TOML text, or from the tables of one (`json.loads` of `to_json`).
 
         Args:
@@ -258,7 +258,7 @@ class Study(Section):
         """Equal studies have equal hashes."""
         return hash(self.digest())
 
-    def replace(self, **changes: Any) -> Study:
+    def replace(self, **changes: Any) -> Self:
         """The same study with other settings, checked anew.
 
         Args:

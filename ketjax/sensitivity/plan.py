@@ -78,7 +78,7 @@ class Settings(Section):
     """
 
     parameters: FactorTable = Field(default_factory=lambda: {UNCERTAIN: Asked(UNCERTAIN)})
-    methods: Annotated[tuple[Method, ...], Field(strict=False, min_length=1)] = ("sobol",)
+    methods: Annotated[tuple[Method, ...], Field(strict=False)] = ("sobol",)
     subject: Subject | None = None
     patients: Annotated[Integer, Field(ge=2, lt=2**20)] = 64
     samples: Annotated[Integer, Field(ge=LEAST_SAMPLES, le=2**20)] = 1024
@@ -109,6 +109,10 @@ class SensitivityStudy(Study):
     def _check_sensitivity(self) -> Self:
         """What concerns several tables at once."""
         s, problems = self.sensitivity, []
+        if not s.methods or len(set(s.methods)) < len(s.methods):
+            place, allowed = "sensitivity.methods", f"some of {', '.join(METHODS)}, each once"
+            message = "methods are needed" if not s.methods else "a method is given twice"
+            problems.append(Problem(place, message, show(s.methods), allowed, "", "methods"))
         problems += [p for k, a in enumerate(s.arms or ()) for p in _arm(k, a, self)]
         if self.uncertainty is not None:
             message = "rows of a design are not shared out between posterior draws"

@@ -14,7 +14,7 @@ from ketjax.dataset import read_attributes
 from ketjax.sensitivity.designs import quantile_of_normal
 from ketjax.sensitivity.groups import DESIGN, has_group, open_group
 from ketjax.sensitivity.plan import SensitivityStudy
-from ketjax.sensitivity.rows import SHARES, STATISTICS
+from ketjax.sensitivity.rows import STATISTICS, shares_of
 from ketjax.sensitivity.sobol import REASONS
 
 RANKED_BY = {"sobol": "total", "morris": "mu_star", "prcc": "prcc", "dgsm": "bound"}
@@ -38,7 +38,7 @@ def shown_names(study: SensitivityStudy) -> tuple[str, ...]:
     if not study.is_population:
         return study.shown_readouts
     courses = [f"{name}_{kind}" for name in study.shown_readouts for kind in STATISTICS]
-    return (*courses, *SHARES)
+    return (*courses, *shares_of(study))
 
 
 def selected(path: Path, method: str, names: Sequence[str], arm: str) -> xr.Dataset:

@@ -43,6 +43,12 @@ SHARES = {
 }
 
 
+def shares_of(study: SensitivityStudy) -> tuple[str, ...]:
+    """Shares of patients among the outputs: of populations whose score is among the readouts."""
+    scored = study.is_population and study.output.outcome_score in study.outputs
+    return tuple(SHARES) if scored else ()
+
+
 def values(factors: Sequence[Factor], cube: Floats) -> Floats:
     """Numbers of rows in the units of the factors.
 
@@ -93,13 +99,11 @@ class Rows:
         self.factors = study.factors if factors is None else factors
         self.patients = study.sensitivity.patients if study.is_population else 1
         arms = {name: study.arms[name] for name in study.chosen_arms}
-        self.scored = study.output.outcome_score if study.is_population else ""
-        names = (*study.outputs, self.scored) if self.scored else study.outputs
         self.simulation = Simulation(
             self.recipe,
             {n: Treatment(arm.regimen, arm.expectancy, values_of(arm)) for n, arm in arms.items()},
             study.times,
-            names=tuple(dict.fromkeys(names)),
+            names=study.outputs,
             rtol=study.solver.rtol,
             dtype=study.solver.dtype,
         )
@@ -200,15 +204,14 @@ class Rows:
             course = apart(solution.readouts[name].astype(np.float64))
             found[f"{name}_mean"] = course.mean(axis=-1)
             found[f"{name}_sd"] = course.std(axis=-1, ddof=1)
-        score = solution.readouts[self.scored].astype(np.float64)
-        entry = np.broadcast_to(
-            leaf(population.parameters, "score.baseline"), population.patient.shape
-        )
-        lost = ~np.isfinite(score)
-        responds = np.where(lost, np.nan, score <= (1 - RESPONSE_FRACTION) * entry)
-        remits = np.where(lost, np.nan, score <= REMISSION_SCORE)
-        found["response"] = apart(responds).mean(axis=-1)
-        found["remission"] = apart(remits).mean(axis=-1)
+        if shares_of(self.study):
+            score = solution.readouts[self.study.output.outcome_score].astype(np.float64)
+            entry = np.broadcast_to(
+                leaf(population.parameters, "score.baseline"), population.patient.shape
+            )
+            responds, remits = score <= (1 - RESPONSE_FRACTION) * entry, score <= REMISSION_SCORE
+            found["response"] = apart(responds).mean(axis=-1)
+            found["remission"] = apart(remits).mean(axis=-1)
         # A population without one of its patients is another population: the row has failed.
         found["status"] = apart(solution.status).max(axis=-1)
         found["solver_error"] = apart(solution.error).max(axis=-1)
@@ -232,9 +235,8 @@ class Rows:
                         f"{name}_{key}", row.unit, meaning, regional=row.regional, dtype="float64"
                     )
                 )
-        if self.study.is_population:
-            for name, meaning in SHARES.items():
-                found.append(store.readout(name, "1", meaning, dtype="float64"))
+        for name in shares_of(self.study):
+            found.append(store.readout(name, "1", SHARES[name], dtype="float64"))
         return [*found, store.STATUS, store.SOLVER_ERROR]
 
     @property

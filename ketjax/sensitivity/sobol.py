@@ -15,10 +15,15 @@ than narrow. Everything is a product of weights and a block of outputs: no loop 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from ketjax.backend import usable_cores
 
 Floats = NDArray[np.float64]
 
@@ -27,7 +32,7 @@ REASONS = {OK: "computed", CONSTANT: "constant", FAILED: "too_many_rows_failed"}
 """Why indices of an output are there, or are not."""
 
 ROUNDING = 8.0  # rounding errors of the outputs' own type below which an output is constant
-BLOCK_BYTES = 64 * 2**20  # of outputs that are worked on together
+BLOCK_BYTES = 4 * 2**20  # of outputs that are worked on together
 FEWEST = 4  # base samples of which anything is said
 
 
@@ -90,7 +95,8 @@ def indices(
     outputs, samples = grouped.shape[:2]
     found = _empty(outputs, factors, second_order)
     size = max(1, int(BLOCK_BYTES / (8 * samples * group)))
-    for first in range(0, outputs, size):
+
+    def fill(first: int) -> None:
         some = np.arange(first, min(first + size, outputs))
         for places, whole in _alike(grouped[some]):
             own = some[places]
@@ -106,6 +112,11 @@ def indices(
             found.variance[own[~moves]] = 0.0
             if moves.any():
                 _estimate(found, own[moves], block[moves], factors, symmetric, resamples, seed)
+
+    # Threads of BLAS wait for each other by spinning: beside other programs that costs many times
+    # the work. So each block of outputs has one thread, and blocks stand side by side.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(usable_cores()) as pool:
+        list(pool.map(fill, range(0, outputs, size)))
     return found
 
 
@@ -155,6 +166,7 @@ def _estimate(
         found.second_error[own, i, i + 1 :] = _spread(second)
 
 
+@lru_cache(8)
 def bootstrap_weights(samples: int, resamples: int, seed: int) -> Floats:
     """Weights of samples: the first row weighs all alike, each other one is a resample.
 
@@ -168,7 +180,9 @@ def bootstrap_weights(samples: int, resamples: int, seed: int) -> Floats:
     """
     random = np.random.default_rng(seed)
     drawn = random.multinomial(samples, np.full(samples, 1 / samples), resamples)
-    return np.concatenate([np.ones((1, samples)), drawn]) / samples
+    weights = np.concatenate([np.ones((1, samples)), drawn]) / samples
+    weights.flags.writeable = False  # it is kept
+    return weights
 
 
 def _spread(resampled: Floats) -> Floats:

@@ -89,6 +89,11 @@ ROOMS: dict[str, tuple[str, str]] = {
         "simulate solve study",
         "jax numpy scipy xarray",
     ),
+    "sensitivity": (
+        "analysis arms backend dataset errors fields fit model observation plausible population "
+        "posteriors preparation repair simulate study units variation vocabulary",
+        "jax numpy pydantic scipy threadpoolctl xarray zarr",
+    ),
     "attribution": (
         "analysis errors model population preparation regimen simulate study",
         "numpy xarray",
@@ -99,12 +104,13 @@ ROOMS: dict[str, tuple[str, str]] = {
     "cli_identify": ("console fit tables", "typer"),
     "cli_individual": ("console fit", "typer"),
     "cli_repair": ("console plausible repair study tables", "typer"),
+    "cli_sensitivity": ("console errors figures sensitivity tables", "typer"),
     "cli_weights": ("console tables targets weighting", "typer"),
     "cli_parameters": ("console errors model population preparation sets tables", "typer"),
     "cli": (
         "analysis attribution backend cli_design cli_fit cli_identify cli_individual "
-        "cli_parameters cli_repair cli_weights console corridor dataset doctor errors evidence "
-        "figures study tables",
+        "cli_parameters cli_repair cli_sensitivity cli_weights console corridor dataset doctor "
+        "errors evidence figures study tables",
         "typer xarray",
     ),
     "__main__": ("cli", ""),
