@@ -26,6 +26,10 @@ ROWS = {
     "first_command": ("commands.measure_first", "`ketjax run` on the first study, cold and warm"),
     "scaling": ("commands.measure_scaling", "time and memory against the number of patients"),
     "weights": ("weights.measure", "`ketjax weights`: a million patients, 20 targets"),
+    "sensitivity": (
+        "sensitivity.measure",
+        "`ketjax sensitivity`: all uncertain parameters, 1,024 base samples, all readouts",
+    ),
     "repair": ("repair.measure", "`ketjax repair` against rejection, on two boxes"),
     "fit": ("fits.measure", "value and gradient of the shipped fit, and its differences"),
     "work_precision": (

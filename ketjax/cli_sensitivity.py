@@ -18,6 +18,11 @@ SHOWN_BARS = {
     "morris": (("mu_star", "mu_star_error"),),
     "prcc": (("prcc", ""),),
 }
+TITLES = {
+    "sobol": "Sobol indices",
+    "morris": "Elementary effects (Morris)",
+    "prcc": "Partial rank correlations",
+}
 
 
 def sensitivity(
@@ -80,7 +85,7 @@ def sensitivity(
 
 def _print(path: Path, asked: "SensitivityStudy", arm: str, style: str) -> None:
     """Tables of all methods: those shown as text, all as CSV or JSON."""
-    from ketjax.sensitivity.report import convergence, described, records, table
+    from ketjax.sensitivity.report import convergence, described, pairs, records, table
     from ketjax.tables import formatted
 
     methods = asked.sensitivity.methods
@@ -95,6 +100,8 @@ def _print(path: Path, asked: "SensitivityStudy", arm: str, style: str) -> None:
         if style == "csv":
             head, lines = ["method", *head], [[method, *line] for line in lines]
         sys.stdout.write(("\n" if place else "") + formatted(head, lines, style))
+    if asked.sensitivity.second_order and "sobol" in methods and style == "text":
+        sys.stdout.write("\n" + formatted(*pairs(path, asked, arm, asked.sensitivity.top), style))
     for line in convergence(path, asked, arm):
         say(line)
 
@@ -131,7 +138,7 @@ def draw(path: Path, asked: "SensitivityStudy", arm: str) -> list[Path]:
             SHOWN_BARS[method],
             top=s.top,
             reach=quantile_of_normal(s.confidence),
-            title=f"{method.capitalize()} indices: {where}",
+            title=f"{TITLES[method]}: {where}",
         )
         figures.append(save(figure, path.with_name(f"{stem}_{method}.png")))
     found = selected(path, "tornado", names, arm)

@@ -1,9 +1,11 @@
 """What outputs hang on: first-order indices over time, bars with intervals, tornado."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -27,7 +29,7 @@ COLOURS = (BLUE, RED, *OTHER_COLOURS, FAINTEST_COLOUR)
 HATCHES = ("", "////", "....")
 """With the colours: as many parameters can be told apart."""
 
-BANDS = 6  # parameters of a panel that are drawn apart
+BANDS = 8  # parameters of a panel that are drawn apart
 LEAST = 0.005  # of the longest bar, which a bar must have to be seen
 INDEX_NAMES = {
     "first": "first order: alone",
@@ -47,12 +49,13 @@ def plot_areas(found: xr.Dataset, title: str = "", figure: Figure | None = None)
 
     Returns:
         The figure, one panel an output: the parameters that matter most there, all others, and
-        what parameters do only together. White where the output is constant.
+        what parameters do only together. White where the output is constant; estimates that add to
+        more than one are drawn as shares of their sum.
     """
     first = found["value"].sel(index="first")
     outputs = [str(name) for name in found["output"].values]
     if figure is None:
-        figure = Figure(figsize=(9.5, 0.9 + 2.05 * len(outputs)), layout="constrained")
+        figure = Figure(figsize=(9.5, 0.9 + 2.2 * len(outputs)), layout="constrained")
     grid = figure.subplots(
         len(outputs), 2, squeeze=False, width_ratios=(1.0, 0.62), gridspec_kw={"hspace": 0.06}
     )
@@ -64,6 +67,8 @@ def plot_areas(found: xr.Dataset, title: str = "", figure: Figure | None = None)
         order = _most(shares)
         bands = np.maximum(shares[order], 0.0)
         others = np.maximum(np.delete(shares, order, axis=0).sum(axis=0), 0.0)
+        most = np.maximum(bands.sum(axis=0) + others, 1.0)
+        bands, others = bands / most, others / most
         together = np.maximum(1.0 - bands.sum(axis=0) - others, 0.0)
         names = [str(found["parameter"].values[k]) for k in order]
         handles = []
@@ -81,7 +86,7 @@ def plot_areas(found: xr.Dataset, title: str = "", figure: Figure | None = None)
             base = base + band
             handles.append(Patch(edgecolor="white", label=name, **look))
         draw_time_axis(axes, float(hours[-1]))
-        axes.set_ylim(0, max(1.0, float(np.nanmax(np.where(known, base, 0.0)))))
+        axes.set_ylim(0, 1)
         axes.set_title(output.replace("_", " "), loc="left", fontsize=TEXT_SIZE + 1)
         axes.set_ylabel("share of variance", fontsize=TEXT_SIZE)
         axes.tick_params(labelbottom=False)
@@ -94,6 +99,8 @@ def plot_areas(found: xr.Dataset, title: str = "", figure: Figure | None = None)
             borderaxespad=0,
         )
     label_time(grid[:, :1])
+    if first.isnull().any():
+        title += " (white: it does not vary)"
     figure.suptitle(title, x=0.01, ha="left", fontsize=TEXT_SIZE + 3)
     _say_origin(figure, found)
     return figure
@@ -146,7 +153,7 @@ def plot_bars(
             axes.hlines(at, low, high, color="0.15", linewidth=0.9)
         axes.axvline(0.0, color="0.4", linewidth=0.8)
         _name_rows(axes, [str(names[k]) for k in order])
-    handles = [
+    handles: list[Artist] = [
         Patch(color=colours[k], label=INDEX_NAMES.get(index, index))
         for k, (index, _) in enumerate(indices)
     ]
@@ -266,9 +273,9 @@ def _most(shares: np.ndarray) -> list[int]:
     return np.argsort(-(weight.max(axis=1) + weight.mean(axis=1)))[:BANDS].tolist()
 
 
-def _looks(first: xr.DataArray) -> dict[str, dict[str, str]]:
+def _looks(first: xr.DataArray) -> dict[str, dict[str, Any]]:
     """Colour and hatch of each parameter that is drawn apart somewhere."""
-    looks: dict[str, dict[str, str]] = {}
+    looks: dict[str, dict[str, Any]] = {}
     for output in first["output"].values:
         for k in _most(first.sel(output=output).to_numpy()):
             name, place = str(first["parameter"].values[k]), len(looks)

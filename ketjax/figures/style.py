@@ -138,7 +138,9 @@ def label_time(grid: np.ndarray) -> None:
 
 
 def hour_text(hour: float) -> str:
-    """An hour as a label: days from the second day on."""
+    """An hour as a label: days from the second day on, minutes before the first hour."""
+    if 0 < hour < 1:
+        return f"{60 * hour:g} min"
     return f"{hour / 24:g} d" if hour >= 48 else f"{hour:g} h"
 
 

@@ -22,6 +22,7 @@ from pydantic import BeforeValidator, PlainSerializer
 from ketjax.errors import Problem, StudyError, check_name, show
 from ketjax.fields import refuse
 from ketjax.fit.free import Kind, table, units_of
+from ketjax.model.overrides import INTERACTIONS, OVERRIDES
 from ketjax.posteriors import SPREAD
 from ketjax.units import display, is_plain, parse
 
@@ -56,13 +57,17 @@ class Asked:
 
 
 def groups() -> dict[str, list[str]]:
-    """Paths by the groups of the table, and those whose value is uncertain."""
+    """Paths by the groups of the table, and those whose value is uncertain.
+
+    What named interactions multiply with is 1 for certain in patients without one.
+    """
     found: dict[str, list[str]] = {UNCERTAIN: []}
+    certain = {path for name in INTERACTIONS for path in OVERRIDES[name]}
     for path, row in table().items():
         parts = path.split(".")
         for end in range(1, len(parts)):
             found.setdefault(".".join(parts[:end]), []).append(path)
-        if row.status in UNCERTAIN_STATUS:
+        if row.status in UNCERTAIN_STATUS and path not in certain:
             found[UNCERTAIN].append(path)
     return found
 

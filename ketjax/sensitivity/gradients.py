@@ -29,6 +29,7 @@ from ketjax.sensitivity.groups import has_group, open_group, write_group
 from ketjax.sensitivity.plan import SensitivityStudy
 from ketjax.sensitivity.ranges import Factor
 from ketjax.sensitivity.rows import Rows, values
+from ketjax.sensitivity.sobol import still
 
 Floats = NDArray[np.float64]
 Tell = Callable[[int, int, str], None]
@@ -142,7 +143,8 @@ def derivatives(
     variance = np.nanvar(found, axis=1)
     if has_group(path, "sobol"):
         variance = np.array([_variance(open_group(path, "sobol"), one) for one in asked])
-    flat = screening.still(found.astype(np.float32))
+    kept = found.astype(study.solver.dtype)
+    flat = [still(kept[k : k + 1], READOUTS[one.readout].scale)[0] for k, one in enumerate(asked)]
     variance = np.where(flat, 0.0, variance)
     normal = screening.derivative_based(by_z, variance, constant=1.0)
     uniform = screening.derivative_based(by_z / density, variance)

@@ -74,7 +74,7 @@ def analyse(
             first, last = asked.places[method]
             y = rows_of(path, name, first, last)
             y = y.reshape(-1, y.shape[-1])
-            parts, share = ways[method](y, asked, points.get(method))
+            parts, share = ways[method](y, asked, float(array.attrs["scale"]), points.get(method))
             lost = max(lost, share)
             for part, (axes, values) in parts.items():
                 meaning = {"units": "1", "long_name": str(array.attrs["long_name"])}
@@ -120,7 +120,7 @@ def _sizes(asked: Asked) -> tuple[int, ...]:
     return nested((last - first) // (len(asked.parameters) * (1 + asked.second_order) + 2))
 
 
-def _sobol(y: NDArray, asked: Asked, _: Any) -> tuple[dict[str, tuple], float]:
+def _sobol(y: NDArray, asked: Asked, scale: float, _: Any) -> tuple[dict[str, tuple], float]:
     """Indices at all sizes of the design; at the last those of pairs too."""
     count = len(asked.parameters)
     group = count * (1 + asked.second_order) + 2
@@ -133,6 +133,7 @@ def _sobol(y: NDArray, asked: Asked, _: Any) -> tuple[dict[str, tuple], float]:
             resamples=asked.resamples,
             seed=asked.seed,
             max_failed_share=asked.max_failed_share,
+            scale=scale,
         )
         rows = (found.first, found.first_error, found.total, found.total_error)
         at_sizes.append(np.stack([row.T for row in rows]))
@@ -149,19 +150,20 @@ def _sobol(y: NDArray, asked: Asked, _: Any) -> tuple[dict[str, tuple], float]:
     return parts, 1 - found.groups.min() / whole
 
 
-def _morris(y: NDArray, asked: Asked, points: Any) -> tuple[dict[str, tuple], float]:
+def _morris(y: NDArray, asked: Asked, scale: float, points: Any) -> tuple[dict[str, tuple], float]:
     found = screening.morris(
         y,
         points,
         resamples=asked.resamples,
         seed=asked.seed,
         max_failed_share=asked.max_failed_share,
+        scale=scale,
     )
     rows = (found.mu, found.mu_star, found.mu_star_error, found.sigma)
     return _parts(rows, found), 1 - found.groups.min() / len(points)
 
 
-def _prcc(y: NDArray, asked: Asked, points: Any) -> tuple[dict[str, tuple], float]:
+def _prcc(y: NDArray, asked: Asked, scale: float, points: Any) -> tuple[dict[str, tuple], float]:
     if y.shape[1] != len(points):  # a Saltelli design: its base samples are samples
         group = len(asked.parameters) * (1 + asked.second_order) + 2
         y = y.reshape(len(y), -1, group)[..., [0, -1]].reshape(len(y), -1)
@@ -170,6 +172,7 @@ def _prcc(y: NDArray, asked: Asked, points: Any) -> tuple[dict[str, tuple], floa
         points,
         reach=quantile_of_normal(asked.confidence),
         max_failed_share=asked.max_failed_share,
+        scale=scale,
     )
     return _parts((found.prcc, found.low, found.high), found), 1 - found.groups.min() / len(points)
 
@@ -183,7 +186,7 @@ def _parts(rows: Sequence[NDArray], found: Any) -> dict[str, tuple]:
     }
 
 
-def _tornado(y: NDArray, asked: Asked, _: Any) -> tuple[dict[str, tuple], float]:
+def _tornado(y: NDArray, asked: Asked, _scale: float, _: Any) -> tuple[dict[str, tuple], float]:
     """Outputs with each factor low and high, and where nothing is varied."""
     count = len(asked.parameters)
     ends = y[:, 1:].reshape(len(y), 2, count).transpose(1, 2, 0)

@@ -57,18 +57,17 @@ def selected(path: Path, method: str, names: Sequence[str], arm: str) -> xr.Data
     group = open_group(path, method).sel(arm=arm)
     if "samples" in group.dims:
         group = group.isel(samples=-1)
-    parts = []
+    parts: list[xr.Dataset] = []
     for name in names:
-        regions = group[name]["region"].values if "region" in group[name].dims else [None]
-        for region in regions:
+        for region in _regions(group, name):
             chosen = group if region is None else group.sel(region=region)
             said = "middle" if method == "tornado" else "reason"
             label = name if region is None else f"{name} ({region})"
             part = xr.Dataset({"value": chosen[name], said: chosen[f"{said}.{name}"]})
             part = part.drop_vars(["arm", "region", "samples"], errors="ignore")
             parts.append(part.expand_dims(output=[label]))
-    found = xr.concat(parts, "output", data_vars="all", coords="minimal", compat="override")
-    found = found.compute()
+    joined = xr.concat(parts, "output", data_vars="all", coords="minimal", compat="override")
+    found = joined.compute()
     units = [group[name].attrs["units"] for name in names for _ in _regions(group, name)]
     found.attrs = {**group.attrs, "arm": arm, "units": units, "origin": _origin(path)}
     return found
@@ -87,8 +86,8 @@ def _origin(path: Path) -> str:
     return "  ·  ".join(parts)
 
 
-def _regions(group: xr.Dataset, name: str) -> Sequence[Any]:
-    return group[name]["region"].values if "region" in group[name].dims else [None]
+def _regions(group: xr.Dataset, name: str) -> list[Any]:
+    return group[name]["region"].values.tolist() if "region" in group[name].dims else [None]
 
 
 def records(
@@ -121,6 +120,40 @@ def records(
                 one = found.sel(output=output, time=hour)
                 head = {"arm": arm, "output": str(output), "hour": hour}
                 yield from _ranked(head, one["value"], int(one["reason"]), method, reach)
+
+
+def pairs(
+    path: Path, study: SensitivityStudy, arm: str, top: int
+) -> tuple[list[str], list[list[str]]]:
+    """The interactions of two parameters that matter most, as a table.
+
+    Args:
+        path: The store, with indices of second order.
+        study: What was asked.
+        arm: Which arm.
+        top: Pairs of each output.
+
+    Returns:
+        Names of the columns, and lines.
+    """
+    group = open_group(path, "sobol").sel(arm=arm, time=list(study.shown_hours)).compute()
+    reach = quantile_of_normal(study.sensitivity.confidence)
+    parameters = group["parameter"].values
+    lines = []
+    for name in shown_names(study):
+        course = _outputs_apart(group[f"second.{name}"].rename(name))
+        for output in course["output"].values:
+            own = course.sel(output=output)
+            second, error = (own.sel(pair=p).to_numpy() for p in ("second", "second_error"))
+            order = np.argsort(-np.nan_to_num(np.abs(second), nan=-1.0), axis=None)[:top]
+            for k, place in enumerate(order):
+                i, j = np.unravel_index(place, second.shape)
+                if np.isfinite(second[i, j]):
+                    width = reach * error[i, j]
+                    ends = f"({second[i, j] - width:.3f} to {second[i, j] + width:.3f})"
+                    cells = [str(parameters[i]), str(parameters[j]), f"{second[i, j]:.3f} {ends}"]
+                    lines.append([str(output) if k == 0 else "", *cells])
+    return ["output", "parameter", "and", "second order"], lines
 
 
 def _ranked(
@@ -184,7 +217,7 @@ def table(
         if one["reason"]:
             cells = [one["reason"].replace("_", " ")] + [""] * (len(names) - 1)
         lines.append([*lead, one["parameter"], *cells])
-    heads = [_HEADS.get(name, name) for name in names]
+    heads = [str(_HEADS.get(name, name)) for name in names]
     return [*keys, "parameter", *heads], lines
 
 
@@ -198,7 +231,9 @@ _HEADS = {
 
 
 def _plain(key: str, value: Any) -> str:
-    return f"{value:g} h" if key == "hour" else str(value)
+    if key != "hour":
+        return str(value)
+    return f"{value:g} h" if value >= 1 or value == 0 else f"{60 * value:g} min"
 
 
 def _exact(value: Any) -> str:
@@ -217,7 +252,7 @@ def _interval(one: dict[str, Any], name: str) -> str:
 
 
 def convergence(path: Path, study: SensitivityStudy, arm: str) -> list[str]:
-    """How the widest interval of a total index narrows with the base samples, in words.
+    """How intervals of total indices narrow with the base samples, in words.
 
     Args:
         path: The store.
@@ -226,22 +261,40 @@ def convergence(path: Path, study: SensitivityStudy, arm: str) -> list[str]:
     """
     if not has_group(path, "sobol"):
         return []
-    group = open_group(path, "sobol").sel(arm=arm, time=list(study.shown_hours))
+    group = open_group(path, "sobol").sel(arm=arm, time=list(study.shown_hours)).compute()
     reach = quantile_of_normal(study.sensitivity.confidence)
+    names = shown_names(study)
+    courses = [_outputs_apart(group[name]) for name in names]
+    totals = xr.concat(courses, "output", coords="minimal", compat="override")
+    totals = totals.dropna("output", how="all").transpose("output", "index", "samples", "parameter")
+    if not totals.sizes["output"]:
+        return []
+    width = reach * totals.sel(index="total_error").max("parameter")
+    index = totals.sel(index="total")
+    moved = abs(index - index.isel(samples=-1)).max("parameter")
     parts = []
-    for place, size in enumerate(group["samples"].values):
-        widths, moves = [], []
-        for name in shown_names(study):
-            one = group[name].isel(samples=place)
-            last = group[name].isel(samples=-1)
-            widths.append(float(one.sel(index="total_error").max()) * reach)
-            moves.append(float(np.abs(one - last).sel(index="total").max()))
-        text = f"{size}: +-{np.nanmax(widths):.3f}"
-        parts.append(text if place + 1 == group.sizes["samples"] else f"{text} ({max(moves):.3f})")
+    for size in group["samples"].values:
+        at = float(width.sel(samples=size).median())
+        off = float(moved.sel(samples=size).median())
+        parts.append(f"{size}: {at:.3f}" + (f" ({off:.3f})" if off else ""))
+    worst = width.isel(samples=-1)
     return [
-        "Widest interval of a total index shown, by base samples (and how far it lay from the "
-        f"last): {', '.join(parts)}"
+        "Half the widest interval of a total index, by base samples, median of the outputs shown "
+        f"(how far the indices lay from the last): {', '.join(parts)}; at the end at most "
+        f"{float(worst.max()):.3f} ({worst['output'].values[int(np.nanargmax(worst.values))]})"
     ]
+
+
+def _outputs_apart(course: xr.DataArray) -> xr.DataArray:
+    """One output along one axis: its regions and times, labelled."""
+    axes = [dim for dim in ("region", "time") if dim in course.dims]
+    flat = course.stack(place=axes)
+    labels = [
+        " ".join([str(course.name), *(f"{p:g} h" if isinstance(p, float) else p for p in place)])
+        for place in flat["place"].values
+    ]
+    plain = flat.drop_vars(["place", *axes]).rename(place="output")
+    return plain.assign_coords(output=labels).rename(None)
 
 
 def described(path: Path) -> list[dict[str, Any]]:

@@ -224,19 +224,17 @@ class Rows:
         for name in self.study.outputs:
             row = READABLE[name]
             if not self.study.is_population:
-                found.append(
-                    store.readout(name, row.unit, row.meaning, regional=row.regional, dtype=dtype)
-                )
+                one = store.readout(name, row.unit, row.meaning, regional=row.regional, dtype=dtype)
+                found.append(_with_scale(one, row.scale))
                 continue
             for key, text in STATISTICS.items():
                 meaning = f"{text} {row.meaning}"
-                found.append(
-                    store.readout(
-                        f"{name}_{key}", row.unit, meaning, regional=row.regional, dtype="float64"
-                    )
+                one = store.readout(
+                    f"{name}_{key}", row.unit, meaning, regional=row.regional, dtype="float64"
                 )
+                found.append(_with_scale(one, row.scale))
         for name in shares_of(self.study):
-            found.append(store.readout(name, "1", SHARES[name], dtype="float64"))
+            found.append(_with_scale(store.readout(name, "1", SHARES[name], dtype="float64"), 1.0))
         return [*found, store.STATUS, store.SOLVER_ERROR]
 
     @property
@@ -246,3 +244,8 @@ class Rows:
         lanes = self.patients * len(self.study.chosen_arms)
         size = columns * len(self.study.times) * np.dtype(self.study.solver.dtype).itemsize
         return max(1, min(LANES // lanes, BYTES // (lanes * size)))
+
+
+def _with_scale(variable: store.Variable, scale: float) -> store.Variable:
+    """A variable that says how large its numbers are where the readout is at work."""
+    return dataclasses.replace(variable, attributes=(*variable.attributes, ("scale", scale)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ketjax.sensitivity.sobol import CONSTANT, FAILED, ROUNDING, bootstrap_weights
+from ketjax.sensitivity.sobol import CONSTANT, FAILED, bootstrap_weights, still
 
 Floats = NDArray[np.float64]
 
@@ -41,6 +41,7 @@ def morris(
     resamples: int = 200,
     seed: int = 1,
     max_failed_share: float = 0.0,
+    scale: float = 0.0,
 ) -> MorrisIndices:
     """Elementary effects (Morris 1991; mu* of Campolongo et al. 2007).
 
@@ -51,6 +52,7 @@ def morris(
         resamples: Of the bootstrap.
         seed: Of the bootstrap.
         max_failed_share: Share of trajectories left out above which nothing is said.
+        scale: As of `sobol.indices`.
 
     Returns:
         The indices; NaN where the output is constant or too many failed.
@@ -62,10 +64,10 @@ def morris(
     grouped = y.reshape(len(y), number, factors + 1).astype(np.float64)
     effects = np.empty((len(y), number, factors))
     np.put_along_axis(effects, mover[None], np.diff(grouped, axis=2) / by, axis=2)
-    whole = np.isfinite(grouped).all(axis=2)
+    whole = np.asarray(np.isfinite(grouped).all(axis=2))
     groups = whole.sum(axis=1)
     reason = np.zeros(len(y), np.int8)
-    reason[still(y)] = CONSTANT
+    reason[still(y, scale)] = CONSTANT
     reason[groups < max(2, (1 - max_failed_share) * number - 1e-9)] = FAILED
     share = np.where(whole, 1.0, 0.0)[..., None]
     effects = np.where(whole[..., None], effects, 0.0)
@@ -104,7 +106,12 @@ class PartialCorrelations:
 
 
 def partial_rank_correlations(
-    y: NDArray, points: Floats, *, reach: float = 1.96, max_failed_share: float = 0.0
+    y: NDArray,
+    points: Floats,
+    *,
+    reach: float = 1.96,
+    max_failed_share: float = 0.0,
+    scale: float = 0.0,
 ) -> PartialCorrelations:
     """Partial rank correlation coefficients of all outputs by one solve.
 
@@ -117,6 +124,7 @@ def partial_rank_correlations(
         points: Factors, (sample, factor), any increasing function of their numbers.
         reach: Half-width of the interval in standard errors.
         max_failed_share: Share of samples left out above which nothing is said.
+        scale: As of `sobol.indices`.
 
     Returns:
         The correlations; NaN where the output is constant or too few samples are left.
@@ -128,7 +136,7 @@ def partial_rank_correlations(
     whole = np.isfinite(y)
     groups = whole.sum(axis=1)
     reason = np.zeros(len(y), np.int8)
-    reason[still(y)] = CONSTANT
+    reason[still(y, scale)] = CONSTANT
     least = max(factors + 4, (1 - max_failed_share) * samples - 1e-9)
     reason[groups < least] = FAILED
     kinds, belongs = np.unique(whole, axis=0, return_inverse=True)
@@ -187,7 +195,7 @@ def derivative_based(
     Returns:
         The indices; NaN where the output does not vary.
     """
-    whole = np.isfinite(slopes).all(axis=1)
+    whole = np.asarray(np.isfinite(slopes).all(axis=1))
     groups = whole.sum(axis=1)
     reason = np.where(variance > 0, 0, CONSTANT).astype(np.int8)
     reason[groups < 2] = FAILED
@@ -204,16 +212,6 @@ def derivative_based(
         groups,
         reason,
     )
-
-
-def still(y: NDArray) -> NDArray[np.bool_]:
-    """Outputs that vary by no more than rounding, of what is finite."""
-    finite = np.isfinite(y)
-    least = np.where(finite, y, np.inf).min(axis=1)
-    greatest = np.where(finite, y, -np.inf).max(axis=1)
-    largest = np.maximum(np.abs(least), np.abs(greatest))
-    with np.errstate(invalid="ignore"):
-        return ~(greatest - least > ROUNDING * np.finfo(y.dtype).eps * largest)
 
 
 def _standard(ranks: Floats) -> Floats:

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,7 @@ OK, CONSTANT, FAILED = 0, 1, 2
 REASONS = {OK: "computed", CONSTANT: "constant", FAILED: "too_many_rows_failed"}
 """Why indices of an output are there, or are not."""
 
-ROUNDING = 8.0  # rounding errors of the outputs' own type below which an output is constant
+ROUNDING = 8.0  # rounding errors of the outputs' own type: what varies by less is constant
 BLOCK_BYTES = 4 * 2**20  # of outputs that are worked on together
 FEWEST = 4  # base samples of which anything is said
 
@@ -74,6 +75,7 @@ def indices(
     seed: int = 1,
     symmetric: bool = True,
     max_failed_share: float = 0.0,
+    scale: float = 0.0,
 ) -> SobolIndices:
     """Indices of all outputs.
 
@@ -86,6 +88,8 @@ def indices(
         seed: Of the bootstrap.
         symmetric: Average both estimates where there are two.
         max_failed_share: Share of base samples left out above which nothing is said.
+        scale: Size of the outputs where they are at work; an output that varies by no more than
+            rounding of that, or of itself, is constant.
 
     Returns:
         The indices.
@@ -106,7 +110,8 @@ def indices(
                 found.reason[own] = FAILED
                 continue
             block = grouped[own][:, whole].astype(np.float64)
-            moves = _moves(block, np.finfo(y.dtype).eps)
+            flat = block.reshape(len(block), -1)
+            moves = ~still(flat, scale, y.dtype) & (_base(block).var(axis=1) > 0)
             found.mean[own] = block.mean(axis=(1, 2))
             found.reason[own[~moves]] = CONSTANT
             found.variance[own[~moves]] = 0.0
@@ -147,6 +152,7 @@ def _estimate(
     weights = bootstrap_weights(samples, resamples, seed)
     sums = np.matmul(weights, everything)  # (output, resample, quantity); the first is the whole
     variance = sums[..., -2] - sums[..., -3] ** 2
+    variance = np.where(variance > 0, variance, np.nan)  # a resample may hold nothing that varies
     first, total = (
         part / variance[..., None]
         for part in (sums[..., :factors], sums[..., factors : 2 * factors])
@@ -189,19 +195,38 @@ def _spread(resampled: Floats) -> Floats:
     """Standard deviation over resamples, which follow the whole in axis 1."""
     if resampled.shape[1] < 3:
         return np.full(resampled[:, 0].shape, np.nan)
-    return resampled[:, 1:].std(axis=1, ddof=1)
+    spread = resampled[:, 1:].std(axis=1, ddof=1)
+    if np.isfinite(spread).all():
+        return spread
+    enough = np.isfinite(resampled[:, 1:]).sum(axis=1) > 1
+    filled = np.where(enough[:, None], resampled[:, 1:], 0.0)
+    return np.where(enough, np.nanstd(filled, axis=1, ddof=1), np.nan)
 
 
-def _moves(block: Floats, eps: float) -> NDArray[np.bool_]:
-    """Which outputs vary by more than rounding of the type they are kept in."""
-    flat = block.reshape(len(block), -1)
-    largest = np.abs(flat).max(axis=1)
-    return np.ptp(flat, axis=1) > ROUNDING * eps * largest
+def _base(block: Floats) -> Floats:
+    """Outputs at the base samples, (output, 2 sample): what the variance is taken of."""
+    return block[..., [0, -1]].reshape(len(block), -1)
+
+
+def still(y: NDArray, scale: float = 0.0, kept_in: Any = None) -> NDArray[np.bool_]:
+    """Outputs that vary by no more than rounding, of what is finite, (output,).
+
+    Args:
+        y: Outputs, (output, row).
+        scale: As of `indices`.
+        kept_in: Type in which they were kept, if it is not that of `y`.
+    """
+    finite = np.isfinite(y)
+    least = np.min(y, axis=1, where=finite, initial=np.inf)
+    greatest = np.max(y, axis=1, where=finite, initial=-np.inf)
+    size = np.maximum(np.maximum(np.abs(least), np.abs(greatest)), scale)
+    with np.errstate(invalid="ignore"):
+        return ~(greatest - least > ROUNDING * np.finfo(kept_in or y.dtype).eps * size)
 
 
 def _alike(grouped: NDArray) -> Iterator[tuple[NDArray[np.int64], NDArray[np.bool_]]]:
     """Outputs that lack the same base samples, and which samples are whole."""
-    whole = np.isfinite(grouped).all(axis=2)
+    whole = np.asarray(np.isfinite(grouped).all(axis=2))
     if whole.all():
         yield np.arange(len(grouped)), whole[0]
         return

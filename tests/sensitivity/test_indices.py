@@ -163,7 +163,7 @@ def test_derivative_bound_holds_and_is_that_of_salib() -> None:
     near[np.arange(len(near)) % 4 > 0, np.tile([0, 1, 2], 4096)] += delta
     salib = salib_dgsm.analyze(problem, near, ishigami(near), num_resamples=10)
     sampled = screening.derivative_based(
-        2 * np.pi * slope[None], np.array([np.var(ishigami(cube))])
+        2 * np.pi * slope[None], np.array([float(np.var(ishigami(cube)))])
     )
     np.testing.assert_allclose(sampled.mean_square[0], salib["vi"], rtol=1e-3)
     np.testing.assert_allclose(sampled.bound[0], salib["dgsm"], rtol=1e-3)
