@@ -1,4 +1,4 @@
-"""What a sensitivity analysis costs: Sobol indices over all uncertain parameters of the first study.
+"""What a sensitivity analysis costs: Sobol indices over all uncertain parameters of a study.
 
 All readouts and times, three arms, 1,024 base samples; rows, indices with bootstrap at four sizes,
 tables and figures, from the start of the command. Processor time stands beside: other programs do

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from ketjax.figures.style import (
     ARM_COLOURS,
@@ -247,6 +248,7 @@ def _name_rows(axes: Axes, names: list[str]) -> None:
     axes.set_yticks(-np.arange(len(names)), names, fontsize=TEXT_SIZE - 2)
     axes.set_ylim(min(-len(names), -3) + 0.4, 0.6)
     axes.grid(False, axis="y")
+    axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.xaxis.get_offset_text().set_fontsize(TEXT_SIZE - 1.5)
 
 

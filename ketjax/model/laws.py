@@ -47,7 +47,7 @@ class Law:
         elif self.low is not None:
             details += f", at least {self.low:g}"
         elif self.high is not None:
-            details += f", below {self.high:g}"
+            details += f", at most {self.high:g}"
         return f"{self.kind}({details})"
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from ketjax.errors import StudyError
 from ketjax.fit.free import PRIOR_BY_STATUS, table
+from ketjax.model.laws import Law
 from ketjax.sensitivity.plan import SensitivityStudy
 from ketjax.sensitivity.rows import middle, values
 from ketjax.study import Study
@@ -143,6 +144,12 @@ def test_everything_wrong_is_said_at_once() -> None:
     }  # fmt: skip
     assert problems(parameters=["score.baseline", "score.baseline"])
     assert problems(parameters=[]) == {"sensitivity.parameters": "missing"}
+
+
+def test_laws_with_one_end_are_described() -> None:
+    assert str(Law("normal", 1.0, low=0.0)) == "normal(1, at least 0)"
+    assert str(Law("log-normal", 0.5, high=2.0)) == "log-normal(0.5, at most 2)"
+    assert str(Law("normal", 1.0, low=0.0, high=2.0)) == "normal(1, within 0 to 2)"
 
 
 def test_did_you_mean() -> None:
