@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import ndtr, ndtri
 from typer.testing import CliRunner
 
 from ketjax import simulate
@@ -17,10 +18,10 @@ from ketjax.model.parameters import leaf
 from ketjax.population import draw
 from ketjax.sensitivity import rows as rows_module
 from ketjax.sensitivity import run as run_module
-from ketjax.sensitivity import screening, sobol
-from ketjax.sensitivity.gradients import slopes
+from ketjax.sensitivity import sobol
 from ketjax.sensitivity.groups import open_group, rows_of
 from ketjax.sensitivity.plan import SensitivityStudy
+from ketjax.sensitivity.report import records
 from ketjax.sensitivity.rows import Rows, middle
 
 SAMPLES, FACTORS = 16, 4
@@ -209,26 +210,33 @@ def test_rows_of_populations_are_drawn_populations() -> None:
         np.testing.assert_allclose(found["plasma_ketamine_sd"][..., k], sd, rtol=1e-4, atol=1e-9)
 
 
-def test_derivatives_are_those_of_the_rows() -> None:
-    """Against central differences of marched rows in double precision."""
+def test_derivatives_are_those_of_the_rows(tmp_path: Path) -> None:
+    """Against central differences of marched rows in double precision; the bounds hold."""
     asked = study(
-        "float64", methods=["dgsm"], hours=["40 min", "8 h"], readouts=["plasma_ketamine"]
-    )
+        "float64", methods=["sobol", "dgsm"], gradients=8, hours=["40 min", "8 h"],
+        readouts=["plasma_ketamine"],
+    )  # fmt: skip
+    outcome = run_module.run(asked, tmp_path / "f.zarr")
+    kept, design = open_group(outcome.path, "dgsm"), open_group(outcome.path, "design")
     factors = tuple(one for one in asked.factors if one.named)
-    cube = np.random.default_rng(1).uniform(0.1, 0.9, (3, FACTORS))
-    found, by_z = slopes(asked, factors, cube)
-    assert found.shape == (2, 3) and by_z.shape == (2, FACTORS, 3)
-    from scipy.special import ndtr, ndtri
-
+    assert [one.name for one in factors] == kept["parameter"].values.tolist()
+    first = json.loads(design.attrs["methods"])["sobol"][0]
+    cube = design["unit_cube"].values.T[first :: FACTORS + 2][:8]
     rows, step = Rows(asked, factors), 1e-4
     for k in range(FACTORS):
         shift = step * np.eye(FACTORS)[k]
         high, low = (
             rows.march(ndtr(ndtri(cube) + way * shift))["plasma_ketamine"][0, 1:] for way in (1, -1)
         )
-        np.testing.assert_allclose(by_z[:, k], (high - low) / (2 * step), rtol=2e-3, atol=1e-3)
-    indices = screening.derivative_based(by_z, np.ones(2), 1.0)
-    np.testing.assert_allclose(indices.mean_square, (by_z**2).mean(axis=2))
+        slope = kept["derivative"].values[:, k]
+        np.testing.assert_allclose(slope, (high - low) / (2 * step), rtol=2e-3, atol=1e-3)
+    total = open_group(outcome.path, "sobol")["plasma_ketamine"].isel(samples=-1)
+    total = total.sel(index="total", arm="ketamine", time=[2 / 3, 8.0]).values.T
+    bound, error = (kept["dgsm"].sel(index=name).values for name in ("bound", "bound_error"))
+    assert np.all(bound + 4 * error >= total)
+    assert kept["output"].values[1] == "plasma_ketamine in ketamine at 8 h"
+    line = next(records(outcome.path, "dgsm", asked, ["ketamine"]))
+    assert line["bound_low"] < line["bound"] == bound[0].max()
 
 
 def test_command(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
