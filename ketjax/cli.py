@@ -17,6 +17,7 @@ from ketjax.cli_identify import identify
 from ketjax.cli_individual import individual
 from ketjax.cli_parameters import parameters
 from ketjax.cli_repair import repair
+from ketjax.cli_report import report
 from ketjax.cli_sensitivity import sensitivity
 from ketjax.cli_weights import weights
 from ketjax.console import mistakes, progress, say, stop
@@ -41,6 +42,7 @@ app.command()(design)
 app.command()(weights)
 app.command()(repair)
 app.command()(sensitivity)
+app.command()(report)
 app.command()(parameters)
 Store = Annotated[Path, typer.Argument(help="A ketjax store (a folder that ends in .zarr).")]
 

@@ -56,7 +56,11 @@ BAR_WIDTH = 0.022
 
 
 def plot_cascade(
-    dataset: xr.Dataset, figure: Figure | None = None, *, weighted: bool = False
+    dataset: xr.Dataset,
+    figure: Figure | None = None,
+    *,
+    weighted: bool = False,
+    columns: int = 2,
 ) -> Figure:
     """Draw the mechanism on one logarithmic time axis, from the drug to the score.
 
@@ -67,6 +71,7 @@ def plot_cascade(
         dataset: A store; readouts of the cascade that it lacks are left out.
         figure: An empty figure to draw on.
         weighted: Use the weights of the store.
+        columns: Panels beside each other, at most.
 
     Returns:
         The figure.
@@ -80,7 +85,7 @@ def plot_cascade(
             "the store has no readout of the cascade; the figure needs one of "
             + ", ".join(panel.variable for panel in CASCADE)
         )
-    rows = -(-len(panels) // 2)
+    rows = -(-len(panels) // columns)
     columns = -(-len(panels) // rows)
     if figure is None:
         figure = Figure(figsize=(5.2 * columns, 2.15 * rows + 0.9), layout="constrained")
@@ -103,7 +108,13 @@ def plot_cascade(
 
 
 def plot_response(
-    dataset: xr.Dataset, figure: Figure | None = None, *, title: str = "", weighted: bool = False
+    dataset: xr.Dataset,
+    figure: Figure | None = None,
+    *,
+    title: str = "",
+    weighted: bool = False,
+    columns: int = 3,
+    linear: bool = False,
 ) -> Figure:
     """Draw response, remission and mean change of the rated score over time.
 
@@ -112,6 +123,8 @@ def plot_response(
         figure: An empty figure to draw on.
         title: What the figure shows.
         weighted: Use the weights of the store.
+        columns: 3 for panels beside each other, 1 for panels below each other.
+        linear: Whether the time axis is linear, for courses over weeks.
 
     Returns:
         The figure: proportions with 95 % Wilson intervals, the mean change within one standard
@@ -121,25 +134,25 @@ def plot_response(
     summary = summarise(dataset, hours, weighted=weighted).rename(hour="time")
     if figure is None:
         figure = Figure(figsize=(13.5, 4.2), layout="constrained")
-    response, remission, change = figure.subplots(1, 3)
+    response, remission, change = figure.subplots(3 // columns, columns, squeeze=False).ravel()
     mean, deviation = summary["madrs_change"], summary["madrs_change_sd"]
     around = (mean - deviation, mean, mean + deviation)
     panels = (
         (response, _interval(summary, "response"), "Response: score halved", "patients [%]"),
         (remission, _interval(summary, "remission"), "Remission: score 10 or less", "patients [%]"),
-        (change, around, "Change of the score, mean ± SD", "MADRS [points]"),
+        (change, around, "Mean change ± SD", "MADRS [points]"),
     )
     for axes, interval, heading, label in panels:
         draw_bands(axes, xr.concat(interval, "quantile"))
         axes.set_title(heading, loc="left", fontsize=TEXT_SIZE + 1.5)
         axes.set_ylabel(label, fontsize=TEXT_SIZE)
         axes.set_xlabel("time from the start", fontsize=TEXT_SIZE)
-        draw_time_axis(axes, float(summary["time"][-1]))
+        draw_time_axis(axes, float(summary["time"][-1]), linear=linear)
     for axes in (response, remission):
         axes.set_ylim(bottom=0.0)
     change.axhline(0.0, color="0.6", linewidth=0.8, zorder=0)
     handles = arm_handles(dataset)
-    handles += spread_handle(dataset, "95 % interval (left, middle), SD (right)")
+    handles += spread_handle(dataset, "shares: 95 % interval; change: SD")
     draw_legend(figure, handles, title)
     draw_footer(figure, dataset, weighted=weighted)
     return figure

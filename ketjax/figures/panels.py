@@ -33,6 +33,7 @@ def plot_panels(
     title: str = "",
     linear: bool = False,
     figure: Figure | None = None,
+    columns: int = COLUMNS,
 ) -> Figure:
     """Draw readouts over time: the median of each arm and the middle 90 % of patients.
 
@@ -43,6 +44,7 @@ def plot_panels(
         title: What the figure shows.
         linear: Whether the time axis is linear, for courses over weeks.
         figure: An empty figure to draw on.
+        columns: Panels beside each other, at most.
 
     Returns:
         The figure.
@@ -51,7 +53,7 @@ def plot_panels(
         StoreError: The store lacks a readout.
     """
     drawn = bands(dataset, *variables)
-    columns = 2 if len(variables) == 4 else min(COLUMNS, len(variables))
+    columns = min(2 if len(variables) == 4 else columns, len(variables), columns)
     rows = -(-len(variables) // columns)
     if figure is None:
         figure = Figure(figsize=(4.8 * columns, 2.7 * rows + 1.1), layout="constrained")

@@ -1,5 +1,6 @@
 """How figures of ketjax look: colours of the arms, the time axis, the footer, saving."""
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -48,8 +49,14 @@ LINEAR_MARGIN = 0.01
 MOST_WEEKS = 8
 """Most labels of a linear time axis beside its zero."""
 
+WEEK_INCHES = 0.6
+"""Least width of a panel for each of them [inch]."""
+
 LABEL_GAP = 0.068
 """Least distance of two labels as a fraction of the time axis; a label nearer is left out."""
+
+LABEL_INCHES = 0.3
+"""The same on narrow panels [inch]."""
 
 TEXT_SIZE = 8.5
 """Size of the text on the axes [points]."""
@@ -57,6 +64,9 @@ TEXT_SIZE = 8.5
 
 ENTRY_WIDTH, LETTER_WIDTH = 5.0, 0.56
 """Widths in a legend, of an entry without its text and of a letter, in sizes of the text."""
+
+NARROW = 6.0
+"""Width below which a figure counts as narrow [inch]."""
 
 RESOLUTION = 150
 """Pixels of a saved figure on one inch."""
@@ -110,12 +120,13 @@ def draw_time_axis(axes: Axes, end: float, *, linear: bool = False) -> None:
     """
     if linear:
         axes.set_xlim(-LINEAR_MARGIN * end, end)
-        axes.xaxis.set_major_locator(MultipleLocator(WEEK * np.ceil(end / WEEK / MOST_WEEKS)))
+        most = min(MOST_WEEKS, max(2, int(_panel_width(axes) / WEEK_INCHES)))
+        axes.xaxis.set_major_locator(MultipleLocator(WEEK * np.ceil(end / WEEK / most)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda hour, _: f"{hour / DAY:g} d"))
         tidy(axes)
         return
     ticks = {FIRST_MINUTE: "0"}
-    gap = (end / FIRST_MINUTE) ** LABEL_GAP
+    gap = (end / FIRST_MINUTE) ** max(LABEL_GAP, LABEL_INCHES / _panel_width(axes))
     following = np.inf
     for hour, label in sorted(TIME_TICKS.items(), reverse=True):
         if hour <= end * 1.001 and hour * gap < following:
@@ -127,6 +138,13 @@ def draw_time_axis(axes: Axes, end: float, *, linear: bool = False) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticks(list(ticks), list(ticks.values()))
     tidy(axes)
+
+
+def _panel_width(axes: Axes) -> float:
+    """About how wide a panel of a grid is [inch]."""
+    place, figure = axes.get_subplotspec(), axes.get_figure(root=True)
+    columns = place.get_gridspec().ncols if place is not None else 1
+    return figure.get_size_inches()[0] / columns if figure is not None else np.inf
 
 
 def label_time(grid: np.ndarray) -> None:
@@ -151,6 +169,11 @@ def tidy(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=TEXT_SIZE - 0.5, length=3)
     axes.margins(y=0.06)
+
+
+def is_narrow(figure: Figure) -> bool:
+    """Whether a figure is for a telephone: labels must not take the width of what they name."""
+    return bool(figure.get_size_inches()[0] < NARROW)
 
 
 def draw_legend(figure: Figure, handles: Sequence[Artist], title: str = "") -> None:
@@ -199,7 +222,9 @@ def draw_footer(figure: Figure, dataset: xr.Dataset, *, weighted: bool = False) 
     if not attributes.get("complete", True):
         origin.append("incomplete run")
     origin.append("research model, not for clinical use")
-    figure.supxlabel("  ·  ".join(origin), fontsize=TEXT_SIZE - 1.5, color="0.35")
+    text, size = "  ·  ".join(origin), TEXT_SIZE - 1.5
+    letters = int(figure.get_size_inches()[0] * 72 / (LETTER_WIDTH * size))
+    figure.supxlabel(textwrap.fill(text, letters), fontsize=size, color="0.35")
 
 
 def save(figure: Figure, path: str | Path) -> Path:

@@ -7,10 +7,13 @@ from matplotlib.figure import Figure
 from ketjax.analysis.survival import DAY, RELAPSE_STATES, at_risk, product_limit
 from ketjax.dataset.schema import OK
 from ketjax.errors import StoreError
-from ketjax.figures.style import TEXT_SIZE, arm_colours, draw_footer, tidy
+from ketjax.figures.style import TEXT_SIZE, arm_colours, draw_footer, draw_legend, is_narrow, tidy
 
 MARK = 14.0
 """Time from one number at risk to the next [day]."""
+
+ROUNDING = 1e-9
+"""What a product of shares may be off by [1]."""
 
 CODES = {state: code for code, state in RELAPSE_STATES.items()}
 """What became of a patient: by name the number in the store."""
@@ -49,7 +52,7 @@ def plot_survival(dataset: xr.Dataset, *, title: str = "", figure: Figure | None
         at, share = product_limit(days, one["relapse_state"] == CODES["relapsed"])
         end = days.max(initial=0.0)
         name = f"{arm.replace('_', ' ')}: {days.size:,} responders"
-        median = at[share <= 1 / 2]
+        median = at[share <= 1 / 2 + ROUNDING]
         curves.step(
             [*at, end],
             [*100 * share, 100 * share[-1]],
@@ -70,7 +73,10 @@ def plot_survival(dataset: xr.Dataset, *, title: str = "", figure: Figure | None
                 )
     curves.set_ylim(0, 102)
     curves.set_ylabel("not relapsed [% of responders]", fontsize=TEXT_SIZE)
-    curves.legend(frameon=False, fontsize=TEXT_SIZE)
+    if is_narrow(figure):  # a legend among the curves would hide them
+        draw_legend(figure, curves.get_legend_handles_labels()[0])
+    else:
+        curves.legend(frameon=False, fontsize=TEXT_SIZE)
     curves.set_title(title, loc="left", fontsize=TEXT_SIZE + 3)
     tidy(curves)
     table.set_ylim(-len(colours) + 0.4, 0.6)

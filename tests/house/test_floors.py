@@ -98,6 +98,11 @@ ROOMS: dict[str, tuple[str, str]] = {
         "analysis errors model population preparation regimen simulate study",
         "numpy xarray",
     ),
+    # What is shown to others.
+    "report": (
+        "analysis dataset errors evidence fields figures model",
+        "jinja2 markupsafe matplotlib numpy xarray",
+    ),
     "console": ("errors", "rich typer"),
     "cli_design": ("console design", "typer"),
     "cli_fit": ("console fit", "typer"),
@@ -105,12 +110,13 @@ ROOMS: dict[str, tuple[str, str]] = {
     "cli_individual": ("console fit", "typer"),
     "cli_repair": ("console plausible repair study tables", "typer"),
     "cli_sensitivity": ("console errors figures sensitivity tables", "typer"),
+    "cli_report": ("console report", "typer"),
     "cli_weights": ("console tables targets weighting", "typer"),
     "cli_parameters": ("console errors model population preparation sets tables", "typer"),
     "cli": (
         "analysis attribution backend cli_design cli_fit cli_identify cli_individual "
-        "cli_parameters cli_repair cli_sensitivity cli_weights console corridor dataset doctor "
-        "errors evidence figures study tables",
+        "cli_parameters cli_repair cli_report cli_sensitivity cli_weights console corridor "
+        "dataset doctor errors evidence figures study tables",
         "typer xarray",
     ),
     "__main__": ("cli", ""),
