@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import signal
 import sys
 import tomllib
 from pathlib import Path
@@ -19,6 +20,7 @@ from ketjax.cli_parameters import parameters
 from ketjax.cli_repair import repair
 from ketjax.cli_report import report
 from ketjax.cli_sensitivity import sensitivity
+from ketjax.cli_store import Store, export, say_audit, verify
 from ketjax.cli_weights import weights
 from ketjax.console import mistakes, progress, say, stop
 from ketjax.errors import EnvironmentFault, TooManyFailures
@@ -44,7 +46,8 @@ app.command()(repair)
 app.command()(sensitivity)
 app.command()(report)
 app.command()(parameters)
-Store = Annotated[Path, typer.Argument(help="A ketjax store (a folder that ends in .zarr).")]
+app.command()(verify)
+app.command()(export)
 
 
 @app.command("run")
@@ -54,6 +57,18 @@ def run_study(
     out: Annotated[Path | None, typer.Option(help="Store to write: out/NAME.zarr.")] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace an existing store.")] = False,
     resume: Annotated[bool, typer.Option(help="Go on with an interrupted run.")] = False,
+    shard: Annotated[
+        int | None, typer.Option(min=1, help="Patients that one process solves at once.")
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Processes of this machine that solve shards, beside this.")
+    ] = 0,
+    scheduler: Annotated[
+        str, typer.Option(help="Dask scheduler whose workers solve shards: tls://HOST:PORT.")
+    ] = "",
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Allow tcp:// to another machine.")
+    ] = False,
     dtype: Annotated[
         str | None, typer.Option(help="float32 or float64, instead of the study's.")
     ] = None,
@@ -68,12 +83,17 @@ def run_study(
 ) -> None:
     """Simulate a study: a summary on stdout, a store and two figures on disk."""
     with mistakes():
+        from ketjax.cluster import Workers
         from ketjax.corridor import failed_share, run
-        from ketjax.dataset import open_store, read_attributes
+        from ketjax.dataset import failures, open_store, read_attributes
+        from ketjax.preparation import shard_length
         from ketjax.study import Study
 
         if overwrite and resume:
             raise typer.BadParameter("use either --overwrite or --resume")
+        if resume and shard:
+            raise typer.BadParameter("--resume keeps the shards that it finds: leave --shard out")
+        helpers = Workers(workers, scheduler, insecure) if workers or scheduler else None
         changes = {"patients": patients, "dtype": dtype, "audit": audit}
         changes = {name: value for name, value in changes.items() if value is not None}
         asked = Study.read(study)
@@ -85,11 +105,25 @@ def run_study(
         count = asked.population.patients
         if (state := prepared().cache_state).startswith("off: ") and "KETJAX_CACHE" not in state:
             say(f"Programs are compiled anew each time: {state.removeprefix('off: ')}")
+        if helpers and not resume:
+            pieces = -(-count // (shard or shard_length(asked, count)))
+            if workers > pieces:
+                say(f"Shards to share out: {pieces}; --shard makes smaller ones, for more workers.")
         try:
             with progress(asked.name, count) as tell:
-                run(asked, path, overwrite=overwrite, resume=resume, progress=tell)
+                run(
+                    asked,
+                    path,
+                    overwrite=overwrite,
+                    resume=resume,
+                    shard=shard,
+                    workers=helpers,
+                    progress=tell,
+                )
         except KeyboardInterrupt:
-            options = "".join(_option(k, v) for k, v in changes.items() if k != "seed")
+            chosen = {"workers": workers or None, "scheduler": scheduler or None}
+            chosen |= {"insecure": insecure or None, **changes, "seed": None}
+            options = "".join(_option(k, v) for k, v in chosen.items() if v is not None)
             again = f"ketjax run {study}{options} --out {path} --resume"
             say(f"Interrupted. Go on with: {again}" if path.exists() else "Interrupted.")
             stop()
@@ -97,6 +131,8 @@ def run_study(
         figures = _draw(path, dataset)
         _print_summary(path, dataset, json_)
         say(f"Store {path}; figures {', '.join(str(figure) for figure in figures)}")
+        for number, reason in failures(path).items():
+            say(f"Shard {number} was given up: {reason}. --resume tries it again.")
         share = failed_share(dataset)
         if share > MAX_FAILED_SHARE:
             raise TooManyFailures(
@@ -130,21 +166,6 @@ def summarise(
         if figures:
             drawn = _draw(store, dataset, weighted=weighted)
             say(f"Figures {', '.join(str(figure) for figure in drawn)}")
-
-
-@app.command()
-def verify(store: Store) -> None:
-    """Check every byte of a store against its journal."""
-    with mistakes():
-        from ketjax.dataset import open_store
-        from ketjax.dataset import verify as check
-        from ketjax.errors import StoreError
-
-        faults = check(store)
-        if faults:
-            raise StoreError("\n".join(faults))
-        say(f"{store}: every shard equals its journal")
-        _say_audit(open_store(store))
 
 
 @app.command()
@@ -277,7 +298,7 @@ def _print_summary(
     from ketjax.analysis import describe_draws, format_table, summarise
     from ketjax.dataset import disagreement
 
-    _say_audit(dataset)
+    say_audit(dataset)
     if dataset.attrs.get("species", "human") != "human":
         say("A depression score means nothing in a rat: no summary.")
         return
@@ -318,21 +339,9 @@ def _print_summary(
         )
 
 
-def _say_audit(dataset: "Dataset") -> None:
-    """How far the patients that were marched again in float64 lie from the store, if there are."""
-    from ketjax.dataset import disagreement
-
-    if worst := disagreement(dataset):
-        name, size = worst
-        say(
-            f"Marched again in float64: {dataset.attrs['audited_patients']:,} patients; at most "
-            f"{size:.1e} of a readout's scale apart ({name}); "
-            f"{dataset.attrs['audit_status_differs']} ended otherwise"
-        )
-
-
 def main() -> None:
     """Entry point of the `ketjax` command."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as an interrupt: can be resumed
     gc.set_threshold(100_000)  # the libraries bring a million objects that stay
     os.environ.setdefault("DASK_SCHEDULER", "threads")  # else it loads the distributed one to ask
     try:

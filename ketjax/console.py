@@ -69,7 +69,7 @@ def progress(title: str, total: int) -> Iterator[Any]:
         task = bar.add_task(title, total=total, rate="compiling")
         begun: list[tuple[int, float]] = []
 
-        def tell(done: int, _: int) -> None:
+        def tell(done: int, total: int) -> None:
             # The first call comes when compilation ends: the rate counts from there.
             if not begun:
                 threading.Thread(target=_load_libraries, daemon=True).start()
@@ -78,7 +78,7 @@ def progress(title: str, total: int) -> Iterator[Any]:
             rate = (
                 f"{(done - first) / (now - start):,.0f} patients/s" if done > first else "running"
             )
-            bar.update(task, completed=done, rate=rate)
+            bar.update(task, completed=done, total=total, rate=rate)
 
         yield tell
 

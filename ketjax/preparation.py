@@ -274,6 +274,7 @@ def create(
     overwrite: bool = False,
     more: Sequence[store.Variable] = (),
     digest: str = "",
+    shard: int | None = None,
 ) -> None:
     """Write the template of a study's store.
 
@@ -284,9 +285,11 @@ def create(
         overwrite: Replace an existing ketjax store.
         more: What is kept besides.
         digest: Of what made the store; that of the study if empty.
+        shard: Patients in a shard; by `shard_length` if None.
 
     Raises:
         StoreError: The output exists.
+        EnvironmentFault: The disk has no room for it.
     """
     count = study.population.patients
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -296,7 +299,7 @@ def create(
         store.Coordinates(
             arms=tuple(study.arms), regions=REGIONS, times=study.times, patients=count
         ),
-        shard=shard_length(study, count),
+        shard=shard or shard_length(study, count),
         digest=digest or study.digest(),
         attributes={
             "title": study.question,

@@ -107,7 +107,8 @@ class Simulation:
         self.recipe, self.treatments, self.dtype = recipe, dict(treatments), np.dtype(dtype)
         self.times = np.asarray(times, dtype=np.float64)
         self.names = tuple(names)
-        self.block = (block or _block_size()) * jax.device_count()
+        share = block or _block_size()
+        self.block = share * jax.device_count()
         self.computed = needed(self.names)
         self._typical = recipe.typical_patient()
         settings = {name: replace(self._typical, t.values) for name, t in self.treatments.items()}
@@ -127,12 +128,15 @@ class Simulation:
             }
             if not any(np.any(values) for values in jax.tree.leaves(self._impulses)):
                 self._impulses = None
-            self._prepare(rtol, method, serve)
+            self._prepare(rtol, method, serve, share)
 
-    def _prepare(self, rtol: float, method: Method | None, serve: float) -> None:
-        """Build the system and its mesh from a pilot that holds patients of every arm."""
+    def _prepare(self, rtol: float, method: Method | None, serve: float, share: int) -> None:
+        """Build the system and its mesh from a pilot that holds patients of every arm.
+
+        The pilot fits into the share of one device, so that it is the same on any number of them.
+        """
         arms = len(self.treatments)
-        count = 1 if self.recipe.typical else max(1, min(PILOT, self.block) // arms)
+        count = 1 if self.recipe.typical else max(1, min(PILOT, share) // arms)
         recipe = dataclasses.replace(self.recipe, seed=PILOT_SEED, design="random")
         lanes = self.lanes(draw(recipe, np.arange(count)))
         self.cascade = Cascade(literals(lanes.parameters[0]), self.computed)

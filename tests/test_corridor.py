@@ -3,6 +3,7 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -108,10 +109,10 @@ def test_shard_that_cannot_be_written_ends_the_run(
 ) -> None:
     write, path = corridor.store.write_shard, tmp_path / "full.zarr"
 
-    def fail_at_the_second(place: Path, index: int, arrays: dict) -> None:
+    def fail_at_the_second(place: Path, index: int, arrays: dict, **more: Any) -> dict:
         if index == 1:
             raise OSError("no space left on device")
-        write(place, index, arrays)
+        return write(place, index, arrays, **more)
 
     with monkeypatch.context() as patch:
         patch.setattr(corridor.store, "write_shard", fail_at_the_second)

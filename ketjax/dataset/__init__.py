@@ -1,7 +1,9 @@
 """Datasets on disk: what a store holds, how it is written, and how it is opened."""
 
 from ketjax.dataset.additions import check_weight, scratch, write_weight
-from ketjax.dataset.journal import lock
+from ketjax.dataset.exports import export
+from ketjax.dataset.inspection import Fault, verify
+from ketjax.dataset.journal import agree, entries, entry_of, failures, lock, strike
 from ketjax.dataset.reading import (
     check_place,
     disagreement,
@@ -10,6 +12,7 @@ from ketjax.dataset.reading import (
     read_shards,
     shards,
 )
+from ketjax.dataset.room import check_room
 from ketjax.dataset.schema import (
     DRAW,
     SOLVER_ERROR,
@@ -22,7 +25,13 @@ from ketjax.dataset.schema import (
     readout,
     trait,
 )
-from ketjax.dataset.store import create, finish, finished_shards, verify, write_shard
+from ketjax.dataset.store import (
+    create,
+    drop_shard,
+    finish,
+    finished_shards,
+    write_shard,
+)
 
 __all__ = [
     "DRAW",
@@ -30,12 +39,21 @@ __all__ = [
     "STATUS",
     "STATUS_FLAGS",
     "WEIGHT",
+    "agree",
+    "agree",
     "Coordinates",
+    "Fault",
     "Variable",
     "check_place",
+    "check_room",
     "check_weight",
     "create",
     "disagreement",
+    "drop_shard",
+    "entries",
+    "entry_of",
+    "export",
+    "failures",
     "finish",
     "finished_shards",
     "lock",
@@ -46,6 +64,7 @@ __all__ = [
     "readout",
     "scratch",
     "shards",
+    "strike",
     "trait",
     "verify",
     "write_shard",

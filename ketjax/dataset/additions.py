@@ -13,7 +13,7 @@ import dask.array as da
 import numpy as np
 import zarr
 
-from ketjax.dataset import journal
+from ketjax.dataset import headers, journal
 from ketjax.dataset.reading import read_attributes, shards
 from ketjax.dataset.schema import COMPRESSORS, WEIGHT
 from ketjax.errors import StoreError
@@ -71,6 +71,8 @@ def write_weight(
             raise StoreError(f"{path}: {start} weights for {patients} patients")
         meaning = {"units": WEIGHT.unit, "long_name": WEIGHT.long_name}
         array.attrs.update({**meaning, **attributes, "sha256": digests})
+        text = (building / headers.HEADER).read_text("utf-8")
+        headers.keep(path, {f"{WEIGHT.name}/{headers.HEADER}": text})
         if target.exists():
             target.rename(old)
         building.rename(target)

@@ -23,7 +23,8 @@ def open_store(path: str | Path, *, allow_incomplete: bool = False) -> xr.Datase
     Args:
         path: The store.
         allow_incomplete: Open a store of a run that has not ended. Patients of shards that are not
-            in the journal have status ``not_run`` and NaN (-1 for integers) everywhere.
+            in the journal have status ``not_run`` and NaN (-1 for integers) everywhere, and so have
+            those of shards that were given up.
 
     Returns:
         Dataset with dims ``arm``, ``region``, ``time`` [h] and ``patient``; every variable carries
@@ -35,7 +36,8 @@ def open_store(path: str | Path, *, allow_incomplete: bool = False) -> xr.Datase
     attributes = read_attributes(path)
     path = Path(path)
     finished = sorted(journal.entries(path))
-    complete = attributes["complete"] and len(finished) == shards(path)
+    given_up = journal.failures(path).keys() - {*finished}
+    complete = attributes["complete"] and len(finished) + len(given_up) == shards(path)
     if not complete and not allow_incomplete:
         raise StoreError(
             f"{path}: the run that writes this store has not finished ({len(finished)} of "
@@ -56,7 +58,7 @@ def open_store(path: str | Path, *, allow_incomplete: bool = False) -> xr.Datase
         if axis in dataset.coords:
             names = str(dataset[axis].attrs["flag_meanings"]).split()
             dataset = dataset.assign_coords({axis: names})
-    if not complete:
+    if len(finished) < shards(path):
         dataset = _hide_unwritten(dataset, shard, finished)
     dataset.attrs["complete"] = int(complete)  # netCDF has no booleans
     return dataset
@@ -158,6 +160,23 @@ def shards(path: str | Path) -> int:
     """Number of shards of a store, finished or not."""
     attributes = read_attributes(path)
     return -(-int(attributes["patients"]) // int(attributes["shard"]))
+
+
+def shard_files(template: zarr.Array, shard: int) -> list[str]:
+    """Files of one shard of one variable: one an arm.
+
+    Args:
+        template: The array, opened as a part of its store.
+        shard: Number of the shard.
+
+    Returns:
+        Their places in the store.
+    """
+    folder = f"{template.path}/c"
+    if template.ndim == 1:
+        return [f"{folder}/{shard}"]
+    between = "0/" * (template.ndim - 2)
+    return [f"{folder}/{arm}/{between}{shard}" for arm in range(template.shape[0])]
 
 
 def _hide_unwritten(dataset: xr.Dataset, shard: int, finished: list[int]) -> xr.Dataset:

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import shutil
-import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -20,9 +19,9 @@ from uuid import uuid4
 import numpy as np
 import zarr
 
-from ketjax.dataset import journal
-from ketjax.dataset.additions import weight_faults
-from ketjax.dataset.reading import check_place, read_attributes, shards
+from ketjax.dataset import headers, journal
+from ketjax.dataset.reading import check_place, read_attributes, shard_files, shards
+from ketjax.dataset.room import FULL, check_room, no_room
 from ketjax.dataset.schema import (
     COMPRESSORS,
     NOT_RUN,
@@ -69,6 +68,7 @@ def create(
 
     Raises:
         StoreError: The path is taken, or is not a ketjax store that could be overwritten.
+        EnvironmentFault: The disk has no room for it.
         ValueError: The variables or `shard` make no sense.
     """
     target = Path(path)
@@ -95,10 +95,12 @@ def create(
                 "ketjax_schema_version": SCHEMA_VERSION,
                 "ketjax_provenance": json.dumps(provenance, allow_nan=False),
                 "configuration_sha256": digest,
-                "start_time": _now(),
+                "start_time": journal.now(),
                 "complete": False,
             },
         )
+        replaced = (file.stat().st_size for file in target.rglob("*") if file.is_file())
+        check_room(building, sum(replaced))
         if overwrite and os.path.lexists(target):
             with journal.lock(target):
                 shutil.rmtree(target)
@@ -111,16 +113,29 @@ def create(
     return target
 
 
-def write_shard(path: str | Path, index: int, arrays: Mapping[str, np.ndarray]) -> None:
+def write_shard(
+    path: str | Path,
+    index: int,
+    arrays: Mapping[str, np.ndarray],
+    *,
+    digest: str = "",
+    facts: Mapping[str, Any] | None = None,
+) -> dict[str, int]:
     """Write one shard: all arrays, then the status, then the journal entry that makes it count.
 
     Args:
         path: The store.
         index: Number of the shard: patients ``index * shard`` up to ``(index + 1) * shard``.
         arrays: Every variable of the store, of its shape for the patients of this shard.
+        digest: Configuration that the numbers belong to; not looked at if empty.
+        facts: What else the journal says of the shard.
+
+    Returns:
+        Patients by the name of their status, arms counted one by one.
 
     Raises:
-        StoreError: Names, shapes or values do not fit the store.
+        StoreError: Names, shapes or values do not fit the store, or another run has replaced it.
+        EnvironmentFault: The disk is full.
     """
     path = Path(path)
     attributes = read_attributes(path)
@@ -140,21 +155,44 @@ def write_shard(path: str | Path, index: int, arrays: Mapping[str, np.ndarray]) 
     if unfit := {int(code) for code in codes} - (STATUS_FLAGS.keys() - {NOT_RUN}):
         raise StoreError(f"{path}: shard {index} holds patients with status {sorted(unfit)}")
 
-    journal.strike(path, index)
+    statuses = {STATUS_FLAGS[int(c)]: int(n) for c, n in zip(codes, counts, strict=True)}
     order = sorted(fitted, key=lambda name: name == "status")
-    for name in order:
-        templates[name][..., start:stop] = fitted[name]
-    journal.commit(
-        path,
-        index,
-        {
-            "patients": [start, stop],
-            "written": _now(),
-            "status": {STATUS_FLAGS[int(c)]: int(n) for c, n in zip(codes, counts, strict=True)},
-            "sha256": {name: _sha256(fitted[name]) for name in order},
-            "bytes": {name: _stored_bytes(path, templates[name], index) for name in order},
-        },
-    )
+    try:
+        with journal.writing(path, index):
+            if digest and read_attributes(path)["configuration_sha256"] != digest:
+                raise StoreError(f"{path}: another run has replaced this store")
+            journal.strike(path, index)
+            _delete(path, templates, index)  # zarr would read what is there, damaged or not
+            for name in order:
+                templates[name][..., start:stop] = fitted[name]
+            entry = {
+                "patients": [start, stop],
+                "written": journal.now(),
+                "status": statuses,
+                "sha256": {name: _sha256(fitted[name]) for name in order},
+                "bytes": {name: _stored_bytes(path, templates[name], index) for name in order},
+            }
+            journal.commit(path, index, {**entry, **(facts or {})})
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        need = sum(values.nbytes for values in fitted.values())
+        raise no_room(path, index, need, error) from None
+    return statuses
+
+
+def drop_shard(path: str | Path, index: int, reason: str) -> None:
+    """Give a shard up: its patients count as not run, and nothing half written is left of it.
+
+    Args:
+        path: The store.
+        index: Number of the shard.
+        reason: Why, for people.
+    """
+    path = Path(path)
+    with journal.writing(path, index):
+        journal.give_up(path, index, reason)
+        _delete(path, _open_arrays(path, "r"), index)
 
 
 def finished_shards(path: str | Path, digest: str) -> set[int]:
@@ -196,7 +234,7 @@ def finish(
     attributes: Mapping[str, Any] | None = None,
     variables: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
-    """Mark a store as complete.
+    """Mark a store as complete, shards that were given up included.
 
     Args:
         path: The store.
@@ -204,59 +242,30 @@ def finish(
         variables: Further attributes of variables, by name.
 
     Raises:
-        StoreError: A shard is missing.
+        StoreError: A shard is missing that was not given up.
     """
     path = Path(path)
     entries = journal.entries(path)
-    if missing := sorted(set(range(shards(path))) - entries.keys()):
+    failed = journal.failures(path).keys() - entries.keys()
+    if missing := sorted(set(range(shards(path))) - entries.keys() - failed):
         raise StoreError(f"{path}: cannot be finished, shards {missing[:10]} are not written")
     counts = dict.fromkeys(STATUS_FLAGS.values(), 0)
     for entry in entries.values():
         for name, number in entry["status"].items():
             counts[name] += number
-    for name, values in (variables or {}).items():
-        zarr.open_array(path / name, mode="r+", zarr_format=3).attrs.update(values)
-    zarr.open_group(path, mode="r+", zarr_format=3).attrs.update(
-        {
-            **(attributes or {}),
-            "patients_by_status": json.dumps({name: n for name, n in counts.items() if n}),
-            "end_time": _now(),
-            "complete": True,
-        }
-    )
-
-
-def verify(path: str | Path) -> list[str]:
-    """Read every number of a store and compare it with the journal.
-
-    Args:
-        path: The store.
-
-    Returns:
-        One line a fault, naming shard and variable; empty when the store is whole.
-
-    Raises:
-        StoreError: The path is not a ketjax store.
-    """
-    path = Path(path)
-    number = shards(path)
-    shard = int(read_attributes(path)["shard"])
-    entries = journal.entries(path)
-    templates = _open_arrays(path, "r")
-    faults = []
-    for index in range(number):
-        if index not in entries:
-            faults.append(f"shard {index}: not in the journal, so it holds no data")
-            continue
-        for name, template in templates.items():
-            try:
-                values = np.asarray(template[..., index * shard : (index + 1) * shard])
-            except Exception as error:  # a codec may raise anything on damaged bytes
-                faults.append(f"shard {index}, {name}: cannot be read ({error})")
-                continue
-            if _sha256(values) != entries[index]["sha256"].get(name):
-                faults.append(f"shard {index}, {name}: differs from what was written")
-    return faults + weight_faults(path)
+    texts = headers.kept(path) or headers.found_on_disk(path)
+    arms, patients = json.loads(texts["status/zarr.json"])["shape"]
+    counts[STATUS_FLAGS[NOT_RUN]] = arms * patients - sum(counts.values())
+    changes = {f"{name}/zarr.json": values for name, values in (variables or {}).items()}
+    changes[headers.HEADER] = {
+        **(attributes or {}),
+        "patients_by_status": json.dumps({name: n for name, n in counts.items() if n}),
+        "end_time": journal.now(),
+        "complete": True,
+    }
+    changed = {place: headers.with_attributes(texts[place], new) for place, new in changes.items()}
+    headers.keep(path, changed)
+    headers.write(path, changed)
 
 
 def _write_template(
@@ -317,6 +326,7 @@ def _write_template(
                 **dict(variable.attributes),
             },
         )
+    headers.keep(path, headers.found_on_disk(path), coordinates.times)
 
 
 def _names(names: tuple[str, ...]) -> dict[str, Any]:
@@ -356,18 +366,17 @@ def _fit(
     return cast
 
 
+def _delete(path: Path, templates: Mapping[str, zarr.Array], shard: int) -> None:
+    """Delete the files of one shard, which then reads as never written."""
+    for template in templates.values():
+        for file in shard_files(template, shard):
+            (path / file).unlink(missing_ok=True)
+
+
 def _stored_bytes(path: Path, template: zarr.Array, shard: int) -> int:
     """Size of the files of one shard of one variable, 0 when one is missing."""
-    leading = template.ndim - 1
-    arms = template.shape[0] if leading else 1
-    total = 0
-    for arm in range(arms):
-        place = "/".join(map(str, (arm, *([0] * (leading - 1)), shard) if leading else (shard,)))
-        file = path / template.path / "c" / place
-        if not file.is_file():
-            return 0
-        total += file.stat().st_size
-    return total
+    files = [path / file for file in shard_files(template, shard)]
+    return sum(file.stat().st_size for file in files) if all(f.is_file() for f in files) else 0
 
 
 def _sha256(values: np.ndarray) -> str:
@@ -376,7 +385,3 @@ def _sha256(values: np.ndarray) -> str:
     for row in np.ndindex(values.shape[:-1]):
         digest.update(np.ascontiguousarray(values[row]).data)
     return digest.hexdigest()
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

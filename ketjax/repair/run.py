@@ -22,7 +22,6 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ketjax import dataset as ds
-from ketjax.corridor import arrays_of
 from ketjax.errors import Problem, StudyError
 from ketjax.model.parameters import replace
 from ketjax.plausible import Plausible
@@ -40,6 +39,7 @@ from ketjax.repair.bounded import Bounded, measured
 from ketjax.repair.comparison import EDGE, NEAR, Bias, Costs, compare
 from ketjax.repair.effects import Drawn
 from ketjax.repair.moves import Box, move
+from ketjax.shards import arrays_of
 from ketjax.study import Study
 
 TIMED = 3  # marches with and without a gradient, to say what one costs

@@ -216,7 +216,7 @@ def test_verify_names_the_damaged_shard_and_variable(tmp_path: Path) -> None:
     (path / "female" / "c" / "0").unlink()
     (path / "journal" / "shard-000002.json").unlink()
     faults = ds.verify(path)
-    assert [fault.split(":")[0] for fault in faults] == [
+    assert [fault.where for fault in faults] == [
         "shard 0, female",
         "shard 1, madrs",
         "shard 2",

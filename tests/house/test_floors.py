@@ -40,7 +40,7 @@ ROOMS: dict[str, tuple[str, str]] = {
     "sets": ("arms errors fields manifest posteriors units variation", "pydantic"),
     "study": ("arms errors fields manifest regimen sets units variation", "numpy pydantic"),
     # The side wing: neither jax nor the model.
-    "dataset": ("errors", "dask numpy xarray zarr"),
+    "dataset": ("errors", "dask numpy pandas pyarrow xarray zarr"),
     "analysis": ("dataset errors", "dask numpy scipy xarray"),
     "figures": ("analysis dataset errors", "matplotlib numpy xarray"),
     "tables": ("", ""),
@@ -75,17 +75,23 @@ ROOMS: dict[str, tuple[str, str]] = {
         "analysis errors model observation population preparation simulate study",
         "numpy",
     ),
+    "shards": (
+        "dataset errors model population preparation simulate study trials",
+        "jax numpy",
+    ),
+    "cluster": ("backend errors shards", "dask distributed"),
     "corridor": (
-        "audit backend dataset model population preparation simulate study trials",
+        "audit backend cluster dataset population preparation shards simulate study",
         "numpy xarray",
     ),
+    "restoration": ("corridor dataset errors preparation shards study", ""),
     # Patients within bounds.
     "plausible": (
         "analysis arms errors fields manifest model population preparation study units",
         "pydantic",
     ),
     "repair": (
-        "analysis corridor dataset errors individuals model plausible population preparation "
+        "analysis dataset errors individuals model plausible population preparation shards "
         "simulate solve study",
         "jax numpy scipy xarray",
     ),
@@ -111,12 +117,13 @@ ROOMS: dict[str, tuple[str, str]] = {
     "cli_repair": ("console plausible repair study tables", "typer"),
     "cli_sensitivity": ("console errors figures sensitivity tables", "typer"),
     "cli_report": ("console report", "typer"),
+    "cli_store": ("console dataset errors restoration study", "typer xarray"),
     "cli_weights": ("console tables targets weighting", "typer"),
     "cli_parameters": ("console errors model population preparation sets tables", "typer"),
     "cli": (
         "analysis attribution backend cli_design cli_fit cli_identify cli_individual "
-        "cli_parameters cli_repair cli_report cli_sensitivity cli_weights console corridor "
-        "dataset doctor errors evidence figures study tables",
+        "cli_parameters cli_repair cli_report cli_sensitivity cli_store cli_weights cluster "
+        "console corridor dataset doctor errors evidence figures preparation study tables",
         "typer xarray",
     ),
     "__main__": ("cli", ""),
