@@ -30,6 +30,7 @@ ROWS = {
         "sensitivity.measure",
         "`ketjax sensitivity`: all uncertain parameters, 1,024 base samples, all readouts",
     ),
+    "aggregation": ("aggregation.measure", "a summary of a million patients against reading them"),
     "repair": ("repair.measure", "`ketjax repair` against rejection, on two boxes"),
     "fit": ("fits.measure", "value and gradient of the shipped fit, and its differences"),
     "work_precision": (

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ketjax.backend import prepared
+from ketjax.cli_aggregate import Format, numbers_of, print_numbers, print_waiting
 from ketjax.cli_design import design
 from ketjax.cli_fit import fit
 from ketjax.cli_identify import identify
@@ -79,6 +80,10 @@ def run_study(
             help="March one patient in a hundred again in float64 (with 100,000 patients or more).",
         ),
     ] = None,
+    keep: Annotated[
+        Literal["all", "summaries"] | None,
+        typer.Option(help="Keep trajectories, or summaries of all patients in their place."),
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Simulate a study: a summary on stdout, a store and two figures on disk."""
@@ -94,7 +99,7 @@ def run_study(
         if resume and shard:
             raise typer.BadParameter("--resume keeps the shards that it finds: leave --shard out")
         helpers = Workers(workers, scheduler, insecure) if workers or scheduler else None
-        changes = {"patients": patients, "dtype": dtype, "audit": audit}
+        changes = {"patients": patients, "dtype": dtype, "audit": audit, "keep": keep}
         changes = {name: value for name, value in changes.items() if value is not None}
         asked = Study.read(study)
         path = out or Path("out") / f"{asked.name}.zarr"
@@ -156,13 +161,37 @@ def summarise(
     figures: Annotated[
         bool, typer.Option("--figures", help="Draw the figures beside the store again.")
     ] = False,
+    by: Annotated[
+        str | None,
+        typer.Option(help="Trait that divides the patients: PATH, PATH:4 groups, PATH:30,50."),
+    ] = None,
+    variables: Annotated[
+        str | None, typer.Option(help="Readouts, outcomes, traits: their quantiles and means.")
+    ] = None,
+    quantiles: Annotated[
+        str, typer.Option(help="Shares of the patients, with --variables.")
+    ] = "0.05,0.5,0.95",
+    survival: Annotated[
+        str | None, typer.Option(help="Outcome: the share of the patients still without it.")
+    ] = None,
+    format_: Annotated[
+        Literal["text", "csv", "markdown"],
+        typer.Option("--format", help="How to print what --variables and --survival ask for."),
+    ] = "text",
 ) -> None:
-    """Response, remission and change of MADRS, by arm and time."""
+    """Response, remission and change of MADRS by arm and time; or what is asked for."""
     with mistakes():
         from ketjax.dataset import open_store
 
         dataset = open_store(store)
-        _print_summary(store, dataset, json_, missing, weighted)
+        shown: Format = "json" if json_ else format_
+        if variables:
+            shares = numbers_of(quantiles, "--quantiles")
+            print_numbers(dataset, variables.split(","), shares, shown, by, weighted)
+        if survival:
+            print_waiting(dataset, survival, shown, by, weighted)
+        if not variables and not survival:
+            _print_summary(store, dataset, json_, missing, weighted, by)
         if figures:
             drawn = _draw(store, dataset, weighted=weighted)
             say(f"Figures {', '.join(str(figure) for figure in drawn)}")
@@ -274,6 +303,7 @@ def _has_seed(study: Path) -> bool:
 
 def _draw(path: Path, dataset: "Dataset", *, weighted: bool = False) -> list[Path]:
     """Draw the cascade and the response beside the store."""
+    from ketjax.analysis import courses_of
     from ketjax.figures import plot_cascade, plot_response, save
 
     figures = []
@@ -281,7 +311,7 @@ def _draw(path: Path, dataset: "Dataset", *, weighted: bool = False) -> list[Pat
         ("cascade", plot_cascade, "madrs"),
         ("response", plot_response, "madrs_rated"),
     ):
-        if needed in dataset:
+        if needed in courses_of(dataset):
             file = path.with_name(f"{path.stem}_{name}{'_weighted' if weighted else ''}.png")
             figures.append(save(plot(dataset, weighted=weighted), file))
     return figures
@@ -293,9 +323,10 @@ def _print_summary(
     as_json: bool,
     missing: Literal["none", "last", "entry"] = "none",
     weighted: bool = False,
+    by: str | None = None,
 ) -> None:
     """Print the summary of a store at the hours that it holds."""
-    from ketjax.analysis import describe_draws, format_table, summarise
+    from ketjax.analysis import courses_of, describe_draws, format_table, summarise
     from ketjax.dataset import disagreement
 
     say_audit(dataset)
@@ -304,10 +335,10 @@ def _print_summary(
         return
     wanted = (2.0, 24.0, 72.0, 168.0, 336.0)
     hours = [h for h in wanted if float(abs(dataset["time"] - h).min()) < 1e-6]
-    if "madrs_rated" not in dataset or not hours:
+    if "madrs_rated" not in courses_of(dataset) or not hours:
         say("The store holds no rated MADRS at 2 h, 24 h, day 3, 7 or 14: no summary.")
         return
-    summary = summarise(dataset, hours=hours, missing=missing, weighted=weighted)
+    summary = summarise(dataset, hours=hours, missing=missing, weighted=weighted, by=by)
     speed = dataset.attrs.get("patients_per_second")
     if as_json:
         record = {

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from xarray import Dataset
 
-from ketjax import audit, backend
+from ketjax import audit, backend, condense
 from ketjax import dataset as store
 from ketjax.cluster import Workers, solve_on
 from ketjax.population import Recipe
@@ -215,6 +215,7 @@ def finish(
     if audit.wanted(study):
         found, distances = audit_of(study, recipe, simulation or simulation_of(study, recipe))
         facts = facts | found
+    condense.finish(study, path)
     steps = [entry["steps"] for entry in store.entries(path).values() if "steps" in entry]
     store.finish(
         path,

@@ -13,6 +13,8 @@ import numpy as np
 import ketjax
 from ketjax import dataset as store
 from ketjax import trials
+from ketjax.analysis.aggregation import describe_courses
+from ketjax.condense import courses_kept
 from ketjax.errors import Problem, StudyError
 from ketjax.model.laws import Law
 from ketjax.model.overrides import OVERRIDES
@@ -310,6 +312,11 @@ def create(
             "source": f"ketjax {ketjax.__version__}",
             "comment": "research model, not for clinical use",
             **({} if study.set is None else {"parameter_set": study.set.name}),
+            **(
+                {"sketched": describe_courses(courses_kept(study))}
+                if study.output.keep == "summaries"
+                else {}
+            ),
         },
         provenance=provenance_of(study),
         overwrite=overwrite,
@@ -319,9 +326,10 @@ def create(
 def variables_of(study: Study, recipe: Recipe) -> Iterator[store.Variable]:
     """What is kept: readouts, outcomes, drawn parameters, baseline score and the solver's word."""
     dtype = study.solver.dtype
-    for name in study.readouts:
+    for name in study.readouts if study.output.keep == "all" else ():
         row = READABLE[name]
-        yield store.readout(name, row.unit, row.meaning, regional=row.regional, dtype=dtype)
+        more = {"regional": row.regional, "dtype": dtype, "scale": row.scale}
+        yield store.readout(name, row.unit, row.meaning, **more)
     yield from trials.variables(study)
     table = {row.path: row for row in rows()}
     for path in recipe.varying():

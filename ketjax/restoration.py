@@ -4,9 +4,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from ketjax import condense
 from ketjax import dataset as store
 from ketjax.corridor import Progress, finish, shard_progress, solve_here
-from ketjax.dataset import headers, journal
+from ketjax.dataset import condensed, headers, journal
 from ketjax.errors import StoreError
 from ketjax.preparation import create, recipe_of, shard_length, simulation_of
 from ketjax.shards import ShardWork, study_of
@@ -59,7 +60,8 @@ def restore(
         numbers = sorted({fault.shard for fault in faults if fault.shard is not None})
         complete = store.read_attributes(path)["complete"]
         unfinished = not complete or bool(journal.failures(path))
-        if numbers or unfinished:
+        unmerged = any(fault.where.startswith(condensed.FOLDER) for fault in faults)
+        if numbers or unfinished or unmerged:
             study = study or study_of(path)
             recipe = recipe_of(study)
             simulation = simulation_of(study, recipe)
@@ -77,6 +79,8 @@ def restore(
                 )
             if unfinished:
                 finish(study, recipe, path, simulation, {})
+            else:
+                condense.finish(study, path)
         return Restored(tuple(files), tuple(numbers), tuple(store.verify(path)))
 
 

@@ -17,8 +17,8 @@ import jax
 import numpy as np
 
 import ketjax
+from ketjax import condense, trials
 from ketjax import dataset as store
-from ketjax import trials
 from ketjax.errors import StoreError
 from ketjax.model.parameters import leaf
 from ketjax.population import Recipe, draw
@@ -108,7 +108,9 @@ class ShardWork:
             "steps": self.simulation.mesh.steps,
             "device": f"{device.platform} {device.device_kind}",
         }
-        status = store.write_shard(self.path, k, arrays, digest=self.digest, facts=facts)
+        status = condense.write_shard(
+            self.study, self.path, k, arrays, digest=self.digest, facts=facts
+        )
         return {"shard": k, "patients": len(self.patients(k)), "status": status}
 
     def run(self, k: int) -> dict[str, Any]:

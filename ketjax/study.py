@@ -91,6 +91,8 @@ class Output(Section):
         horizon: end of the study [h].
         times: when readouts are kept and patients are seen [h].
         readouts: courses in time.
+        keep: trajectories of all patients, or summaries of them in their place; outcomes and drawn
+            parameters are kept of all patients either way.
         outcomes: what a trial writes down of each patient in each arm.
         outcome_score: the score from which outcomes are read.
         relapse: rule by which a responder counts as lost.
@@ -99,6 +101,7 @@ class Output(Section):
     horizon: Length
     times: Times
     readouts: Readouts = Field(default="all", validate_default=True)
+    keep: Literal["all", "summaries"] = "all"
     outcomes: Outcomes = ()
     outcome_score: Literal["madrs_rated", "madrs"] = "madrs_rated"
     relapse: Annotated[str, known("relapse rule", "relapse_rules")] | None = None

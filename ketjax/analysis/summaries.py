@@ -1,9 +1,11 @@
-"""What a population did: response, remission, mean change of the score, and bands for figures.
+"""What a population did: response, remission and mean change of the score.
 
 Patients whose simulation failed are left out and counted. Everything runs over the Dask chunks of a
-store, so memory is a few chunks whatever the number of patients.
+store, so memory is a few chunks whatever the number of patients. Sums are of whole numbers, so they
+are the same to the bit whatever the chunks.
 """
 
+import itertools
 from collections.abc import Sequence
 from typing import Literal
 
@@ -12,7 +14,8 @@ import numpy.typing as npt
 import xarray as xr
 
 from ketjax.analysis.draws import between_draws, format_interval
-from ketjax.dataset.schema import DRAW, NOT_RUN, OK, WEIGHT
+from ketjax.analysis.strata import relative_weight, strata_of
+from ketjax.dataset.schema import DRAW, NOT_RUN, OK
 from ketjax.errors import StoreError
 
 REMISSION_SCORE = 10.0
@@ -21,13 +24,25 @@ REMISSION_SCORE = 10.0
 RESPONSE_FRACTION = 0.5
 """Least fall of the MADRS, as a fraction of the score at entry, that counts as response."""
 
-BAND_PATIENTS = 65_536
-"""Most patients from which bands are computed: they are exchangeable, so the first ones will do."""
+PART = 2.0**-26
+"""What changes of the score [points] and their squares are rounded to in sums."""
 
+GRAIN = 2.0**-28
+"""What weights are rounded to in sums, as a part of their mean [1]."""
+
+SQUARE_GRAIN = 2.0**-22
+"""What squares of weights are rounded to: they add up to more [1]."""
 
 Missing = Literal["none", "last", "entry"]
 """What stands for the score of a patient who has left: the patient's own, as if nobody left; the
 last rated one; the score at entry, so that who left did not respond."""
+
+WAYS: tuple[Missing, ...] = ("none", "last", "entry")
+"""The same in the order in which a store without trajectories holds sums."""
+
+
+TALLY = ("change", "square", "responders", "remitters", "n_ok", "n_not_run", "n_left")
+"""What is added up over patients, in whole numbers; changes in units of `PART`."""
 
 
 def summarise(
@@ -36,90 +51,186 @@ def summarise(
     *,
     missing: Missing = "none",
     weighted: bool = False,
+    by: str | None = None,
 ) -> xr.Dataset:
     """Summarise the rated score of each arm at some hours.
 
     Args:
-        dataset: A store with ``madrs_rated``, ``baseline_madrs`` and ``status``.
+        dataset: A store with ``madrs_rated``, ``baseline_madrs`` and ``status``, or one that keeps
+            summaries of them.
         hours: Times [h] from the start; each must be an output time of the store.
         missing: What stands for scores of patients who have left (`Missing`); but for "none" the
             store needs ``dropout_time``, and ``n_left`` counts them.
         weighted: Use the weights of the store. Standard deviations and intervals then rest on the
             effective sample size (sum w)^2 / sum w^2 of the patients in the summary,
             ``n_effective``; for intervals of proportions that is an approximation.
+        by: A trait that divides the patients, as in `strata_of`: the result has the dimension
+            ``stratum`` then.
 
     Returns:
         Dataset with dims ``arm`` and ``hour``: mean and standard deviation of the change of the
         score from entry [points]; response and remission [%] with 95 % Wilson intervals; numbers of
         patients in the summary, failed and not run. If patients belong to posterior draws, also
-        what `between_draws` says of change, response and remission.
+        what `between_draws` says of change, response and remission of all of them.
 
     Raises:
-        StoreError: A variable or an hour is not in the store.
+        StoreError: A variable or an hour is not in the store, or it keeps summaries and strata or
+            weights are asked.
     """
-    _require(dataset, "madrs_rated", "baseline_madrs", "status")
     hours = [float(hour) for hour in hours]
-    places = _output_times(dataset, hours)
-    rated = dataset["madrs_rated"].isel(time=places)
+    if "tally" in dataset:
+        kept = _finished(_kept_tally(dataset, hours, missing, weighted, by))
+        return _describe(kept).transpose("arm", "hour")
+    responds, remits, change, left, counted = _patients(dataset, hours, missing)
+    weight = None
+    if weighted:
+        weight = xr.DataArray(relative_weight(dataset), dims="patient")
+    strata = strata_of(dataset, by)
+    parts = []
+    for code in range(len(strata.labels)):
+        own = xr.DataArray(strata.code == code, dims="patient") if by else xr.DataArray(True)
+        sums = _sums(counted & own, change, responds, remits, weight)
+        sums["n_left"] = (left & counted & own).sum("patient")
+        status = dataset["status"]
+        sums["n_not_run"] = ((status == NOT_RUN) & own).sum("patient")
+        sums["patients"] = xr.ones_like(status, int).where(own, 0).sum("patient")
+        parts.append(sums)
+    whole = xr.concat(parts, "stratum").compute()  # one pass: every chunk is read once
+    assert isinstance(whole, xr.Dataset)
+    whole = whole.assign_coords(stratum=list(strata.labels)) if by else whole.isel(stratum=0)
+    if missing == "none":
+        whole = whole.drop_vars("n_left")
+    described = _describe(_finished(whole))
+    if DRAW.name in dataset and not by:
+        shares = {"response": 100.0 * responds, "remission": 100.0 * remits}
+        quantities = {
+            name: array.assign_attrs(described[name].attrs)
+            for name, array in {"madrs_change": change, **shares}.items()
+        }
+        own_weight = weight / dataset.sizes["patient"] if weight is not None else None
+        described = described.merge(between_draws(dataset, quantities, counted, own_weight))
+    return described.transpose("arm", ..., "hour")
+
+
+def tally(dataset: xr.Dataset) -> xr.DataArray:
+    """What `summarise` adds up, of some patients at all times, for a store without trajectories.
+
+    Args:
+        dataset: ``madrs_rated``, ``baseline_madrs``, ``status`` and, if patients leave,
+            ``dropout_time``.
+
+    Returns:
+        Whole numbers with dims ``missing`` (as in `WAYS`), ``sum`` (as in `TALLY`), ``arm`` and
+        ``time``.
+    """
+    hours, found = dataset["time"].to_numpy().tolist(), []
+    for missing in WAYS if "dropout_time" in dataset else WAYS[:1]:
+        responds, remits, change, left, counted = _patients(dataset, hours, missing)
+        sums = _sums(counted, change, responds, remits, None)
+        sums["n_left"] = (left & counted).sum("patient")
+        sums["n_not_run"] = (dataset["status"] == NOT_RUN).sum("patient")
+        found.append(sums[list(TALLY)].to_dataarray("sum"))
+    whole = xr.concat(found, "missing").rename(hour="time")
+    return whole.transpose("missing", "sum", "arm", "time").astype(np.int64)
+
+
+def _patients(
+    dataset: xr.Dataset, hours: list[float], missing: Missing
+) -> tuple[xr.DataArray, ...]:
+    """Of each patient at each hour: response, remission, change, whether left and counted."""
+    _require(dataset, "madrs_rated", "baseline_madrs", "status")
+    rated = dataset["madrs_rated"].isel(time=_output_times(dataset, hours))
     rated = rated.drop_vars("time").rename(time="hour").assign_coords(hour=hours)
-    entry = dataset["baseline_madrs"]
-    status = dataset["status"]
-    left = None
+    entry, left = dataset["baseline_madrs"], xr.DataArray(False)
     if missing != "none":
         _require(dataset, "dropout_time")
         left = rated["hour"] >= dataset["dropout_time"]
         stand_in = entry if missing == "entry" else _last_seen(dataset)
         rated = rated.where(~left, stand_in.where(rated.notnull()))
-
-    counted = (status == OK) & rated.notnull()
+    counted = (dataset["status"] == OK) & rated.notnull()
     change = (rated.astype(np.float64) - entry).where(counted, 0.0)
     responds = (rated <= (1.0 - RESPONSE_FRACTION) * entry) & counted
     remits = (rated <= REMISSION_SCORE) & counted
-    weight = _weight(dataset) if weighted else xr.DataArray(1)
-    sums = xr.Dataset(
-        {
-            "change": (weight * change).sum("patient"),
-            "square": (weight * change**2).sum("patient"),
-            "responders": (weight * responds).sum("patient"),
-            "remitters": (weight * remits).sum("patient"),
-            "n_ok": counted.sum("patient"),
-            **(_totals(weight, counted) if weighted else {}),
-            "n_not_run": (status == NOT_RUN).sum("patient"),
-            **({} if left is None else {"n_left": (left & counted).sum("patient")}),
-        }
-    ).compute()  # one pass: every chunk is read once
+    return responds, remits, change, left, counted
 
+
+def _sums(
+    counted: xr.DataArray,
+    change: xr.DataArray,
+    responds: xr.DataArray,
+    remits: xr.DataArray,
+    weight: xr.DataArray | None,
+) -> xr.Dataset:
+    """Sums of whole numbers over patients; weights, in units of their mean, in those of `GRAIN`."""
+
+    def whole(values: xr.DataArray) -> xr.DataArray:
+        return values.round().astype(np.int64).where(counted, 0).sum("patient")
+
+    sums = {"n_ok": counted.sum("patient")}
+    if weight is None:
+        sums |= {"responders": (responds & counted).sum("patient")}
+        sums |= {"remitters": (remits & counted).sum("patient")}
+        weight = xr.DataArray(1.0)
+    else:
+        heavy = (weight / GRAIN).round()
+        sums |= {"responders": whole(heavy * responds), "remitters": whole(heavy * remits)}
+        sums |= {
+            "total": whole(heavy * counted),
+            "squares": whole(weight**2 / SQUARE_GRAIN * counted),
+        }
+    sums |= {"change": whole(weight * change / PART), "square": whole(weight * change**2 / PART)}
+    return xr.Dataset(sums)
+
+
+def _kept_tally(
+    dataset: xr.Dataset, hours: list[float], missing: Missing, weighted: bool, by: str | None
+) -> xr.Dataset:
+    """Sums that a store without trajectories holds."""
+    if weighted or by:
+        raise StoreError(
+            "the store keeps summaries of all its patients instead of trajectories: scores have no "
+            "strata and no weights; run the study with --keep all for them"
+        )
+    way = WAYS.index(missing)
+    if way >= dataset.sizes["missing"]:
+        raise StoreError(
+            "the store has no variable dropout_time; ask for it in the study: [output] outcomes"
+        )
+    kept = dataset["tally"].isel(missing=way, time=_output_times(dataset, hours)).compute()
+    kept = kept.drop_vars("time").rename(time="hour").assign_coords(hour=hours)
+    sums = xr.Dataset({name: kept.isel(sum=place) for place, name in enumerate(TALLY)})
+    sums["n_not_run"] = sums["n_not_run"].isel(hour=0, drop=True)
+    sums["patients"] = xr.full_like(sums["n_not_run"], dataset.sizes["patient"])
+    return sums.drop_vars("n_left") if missing == "none" else sums
+
+
+def _finished(sums: xr.Dataset) -> xr.Dataset:
+    """Means, shares and intervals from sums."""
     count = sums["n_ok"]
-    if weighted:  # weights that add up to the effective sample size stand for so many patients
-        scale = sums["total"] / sums["squares"].where(sums["squares"] > 0)
-        for name in ("change", "square", "responders", "remitters"):
-            sums[name] = scale * sums[name]
-        sums["n_effective"] = count = scale * sums["total"]
     number = count.where(count > 0)
-    mean = sums["change"] / number
-    several = np.where(count > 1, count, 0)  # one patient says nothing of others
-    variance = (sums["square"] - number * mean**2) / (number - 1.0).where(number > 1)
+    parts = {"change": PART, "square": PART, "responders": 1.0, "remitters": 1.0}
+    own = {name: part * sums[name] for name, part in parts.items()}
     summary = sums[[name for name in sums if str(name).startswith("n_")]]
-    summary["n_failed"] = dataset.sizes["patient"] - sums["n_ok"] - sums["n_not_run"]
+    if "total" in sums:  # weights that add up to the effective sample size stand for so many
+        total, squares = GRAIN * sums["total"], SQUARE_GRAIN * sums["squares"]
+        scale = total / squares.where(squares > 0)
+        for name in own:
+            own[name] = scale * own[name] * (GRAIN if name in ("responders", "remitters") else 1.0)
+        summary["n_effective"] = count = scale * total
+        number = count.where(count > 0)
+    mean = own["change"] / number
+    several = np.where(count > 1, count, 0)  # one patient says nothing of others
+    variance = (own["square"] - number * mean**2) / (number - 1.0).where(number > 1)
+    summary["n_failed"] = sums["patients"] - sums["n_ok"] - sums["n_not_run"]
     summary["madrs_change"] = mean
     summary["madrs_change_sd"] = np.sqrt(np.maximum(variance, 0.0))
     for outcome, successes in (("response", "responders"), ("remission", "remitters")):
-        low, high = wilson(sums[successes].to_numpy(), several)
-        share = 100.0 * sums[successes] / number
+        low, high = wilson(own[successes].to_numpy(), several)
+        share = 100.0 * own[successes] / number
         summary[outcome] = share
         summary[f"{outcome}_low"] = share.copy(data=100.0 * low)
         summary[f"{outcome}_high"] = share.copy(data=100.0 * high)
-    described = _describe(summary)
-    if DRAW.name in dataset:
-        shares = {"response": 100.0 * responds, "remission": 100.0 * remits}
-        own = {
-            name: array.assign_attrs(described[name].attrs)
-            for name, array in {"madrs_change": change, **shares}.items()
-        }
-        described = described.merge(
-            between_draws(dataset, own, counted, weight if weighted else None)
-        )
-    return described.transpose("arm", "hour")
+    return summary
 
 
 def wilson(
@@ -144,72 +255,6 @@ def wilson(
     return np.maximum((centre - reach) / scale, 0.0), np.minimum((centre + reach) / scale, 1.0)
 
 
-def bands(
-    dataset: xr.Dataset,
-    *variables: str,
-    quantiles: Sequence[float] = (0.05, 0.5, 0.95),
-    weighted: bool = False,
-) -> xr.Dataset:
-    """Exact quantiles over the patients whose simulation succeeded.
-
-    Args:
-        dataset: A store.
-        variables: Names of variables with an arm and a patient axis.
-        quantiles: Fractions between 0 and 1.
-        weighted: Use the weights of the store: a quantile is then the least number that patients
-            with at least that share of the weight do not exceed.
-
-    Returns:
-        Dataset of these variables, ``quantile`` in place of ``patient``. The attribute
-        ``patients_used`` of a variable says how many patients went in; from more than
-        `BAND_PATIENTS` patients the first ones stand for all.
-
-    Raises:
-        StoreError: A variable is not in the store.
-    """
-    _require(dataset, *variables, "status")
-    first = dataset[[*variables, "status"]].isel(patient=slice(BAND_PATIENTS))
-    first = first.chunk(dict.fromkeys(first.dims, -1) | {"arm": 1})
-    weight = _weight(dataset).isel(patient=slice(BAND_PATIENTS)).to_numpy() if weighted else None
-
-    def of_arm(values: np.ndarray) -> np.ndarray:
-        """Quantiles of one arm over its last axis; a patient with a gap anywhere is left out."""
-        gaps = np.isnan(values).reshape(-1, values.shape[-1]).any(axis=0)
-        used = values[..., ~gaps] if gaps.any() else values
-        if not used.shape[-1]:
-            used = np.full((*values.shape[:-1], 1), np.nan)
-        if weight is None:
-            found = np.quantile(used, quantiles, axis=-1)
-        elif gaps.all() or not weight[~gaps].any():
-            found = np.full((len(quantiles), *values.shape[:-1]), np.nan)
-        else:
-            share = {"weights": weight[~gaps], "method": "inverted_cdf"}
-            found = np.quantile(used, quantiles, axis=-1, **share)
-        return np.moveaxis(found, 0, -1).astype(np.float64)
-
-    def of_variable(name: str) -> xr.DataArray:
-        values = first[name]
-        found = xr.apply_ufunc(
-            of_arm,
-            values.where((first["status"] == OK) & np.isfinite(values)),
-            input_core_dims=[["patient"]],
-            output_core_dims=[["quantile"]],
-            dask="parallelized",
-            output_dtypes=[np.float64],
-            dask_gufunc_kwargs={"output_sizes": {"quantile": len(quantiles)}},
-        )
-        count = first.sizes["patient"]
-        found.attrs = {
-            **dataset[name].attrs,
-            "patients_used": count,
-            "cell_methods": f"patient: quantile (first {count} patients)",
-        }
-        return found
-
-    found = xr.Dataset({name: of_variable(name) for name in variables})
-    return found.assign_coords(quantile=list(quantiles)).compute()  # all chunks side by side
-
-
 def format_table(summary: xr.Dataset) -> str:
     """Write a summary as plain text, one line per arm and hour.
 
@@ -225,6 +270,7 @@ def format_table(summary: xr.Dataset) -> str:
     rows: list[tuple[str, ...]] = [
         (
             "arm",
+            *(["stratum"] if "stratum" in summary.dims else []),
             "time",
             "patients",
             *(["effective"] if weighted else []),
@@ -232,59 +278,42 @@ def format_table(summary: xr.Dataset) -> str:
             *(head for own in heads for head in ((own, "between draws") if drawn else (own,))),
         )
     ]
-    for arm in summary["arm"].values:
-        for hour in summary["hour"].values:
-            row = {
-                str(name): float(value)
-                for name, value in summary.sel(arm=arm, hour=hour).data_vars.items()
-            }
-            cells = [f"{row['madrs_change']:.1f}"]
-            cells += [f"{row[name]:.1f}" for name in ("response", "remission")]
-            spreads = [f" ({row['madrs_change_sd']:.1f})"]
-            spreads += [
-                f" ({row[f'{name}_low']:.1f}-{row[f'{name}_high']:.1f})"
-                for name in ("response", "remission")
-            ]
-            if row["n_ok"] == 1:  # such as the typical one
-                spreads = [""] * len(cells)
-            cells = [cell + spread for cell, spread in zip(cells, spreads, strict=True)]
-            if drawn:
-                apart = [format_interval(row, name) for name in names]
-                cells = [cell for pair in zip(cells, apart, strict=True) for cell in pair]
-            rows.append(
-                (
-                    str(arm),
-                    f"{hour:g} h",
-                    f"{row['n_ok']:.0f}",
-                    *([f"{row['n_effective']:.0f}"] if weighted else []),
-                    f"{row['n_failed']:.0f}",
-                    *cells,
-                )
+    axes = [axis for axis in ("arm", "stratum", "hour") if axis in summary.dims]
+    for place in itertools.product(*(summary[axis].values for axis in axes)):
+        one = summary.sel(dict(zip(axes, place, strict=True)))
+        row = {str(name): float(value) for name, value in one.data_vars.items()}
+        cells = [f"{row['madrs_change']:.1f}"]
+        cells += [f"{row[name]:.1f}" for name in ("response", "remission")]
+        spreads = [f" ({row['madrs_change_sd']:.1f})"]
+        spreads += [
+            f" ({row[f'{name}_low']:.1f}-{row[f'{name}_high']:.1f})"
+            for name in ("response", "remission")
+        ]
+        if row["n_ok"] == 1:  # such as the typical one
+            spreads = [""] * len(cells)
+        cells = [cell + spread for cell, spread in zip(cells, spreads, strict=True)]
+        if drawn:
+            apart = [format_interval(row, name) for name in names]
+            cells = [cell for pair in zip(cells, apart, strict=True) for cell in pair]
+        rows.append(
+            (
+                *map(str, place[:-1]),
+                f"{place[-1]:g} h",
+                f"{row['n_ok']:.0f}",
+                *([f"{row['n_effective']:.0f}"] if weighted else []),
+                f"{row['n_failed']:.0f}",
+                *cells,
             )
+        )
+    texts = len(axes) - 1
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
+            cell.ljust(width) if column < texts else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
         for row in rows
     )
-
-
-def _weight(dataset: xr.Dataset) -> xr.DataArray:
-    if WEIGHT.name not in dataset:
-        raise StoreError(
-            "the store has no weights of its patients; write them with ketjax weights TARGETS.toml"
-        )
-    return dataset[WEIGHT.name]
-
-
-def _totals(weight: xr.DataArray, counted: xr.DataArray) -> dict[str, xr.DataArray]:
-    """Sums of the weights and of their squares over the patients that count."""
-    return {
-        "total": (weight * counted).sum("patient"),
-        "squares": (weight**2 * counted).sum("patient"),
-    }
 
 
 def _last_seen(dataset: xr.Dataset) -> xr.DataArray:

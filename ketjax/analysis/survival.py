@@ -1,12 +1,13 @@
 """How long responders stay well: relapse by a trial's rule, and the product-limit estimate."""
 
 import dataclasses
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ketjax.analysis.summaries import RESPONSE_FRACTION
+from ketjax.analysis.summaries import GRAIN, RESPONSE_FRACTION
 
 DAY = 24.0  # [h]
 ROUNDING = 1e-6  # [h]
@@ -156,13 +157,77 @@ def _first_loss(
     return np.where(relapsed, hours[in_a_row.argmax(axis=0)], hours[-1]), relapsed
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Endings:
+    """How the follow-up of some patients ended: whole numbers, which add up in any order.
+
+    Attributes:
+        times: When, each once, rising; shape (time,).
+        lost: Patients with the event at each time, or their weights in units of `GRAIN`.
+        censored: Patients whose follow-up ended without it.
+    """
+
+    times: NDArray[np.float64]
+    lost: NDArray[np.int64]
+    censored: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, times: ArrayLike, lost: ArrayLike, weight: ArrayLike | None = None) -> Self:
+        """Count patients.
+
+        Args:
+            times: When follow-up ended, shape (patient,).
+            lost: Whether it was the event.
+            weight: Weights in units of their mean [1]; each counts as one if None.
+        """
+        at, event = np.asarray(times, float), np.asarray(lost, bool)
+        heavy = np.ones(at.shape) if weight is None else np.rint(np.asarray(weight) / GRAIN)
+        distinct, place = np.unique(at, return_inverse=True)
+        found = (
+            np.bincount(place, np.where(here, heavy, 0.0), distinct.size).astype(np.int64)
+            for here in (event, ~event)
+        )
+        return cls(distinct, *found)
+
+    @classmethod
+    def merged(cls, parts: Sequence[Self]) -> Self:
+        """Those of several parts of the patients together."""
+        times, place = np.unique(np.concatenate([p.times for p in parts]), return_inverse=True)
+        found = []
+        for name in ("lost", "censored"):
+            counts = np.zeros(times.size, np.int64)
+            np.add.at(counts, place, np.concatenate([getattr(part, name) for part in parts]))
+            found.append(counts)
+        return cls(times, *found)
+
+    def at_risk(self) -> NDArray[np.int64]:
+        """Who is followed without event just before each time."""
+        ended = self.lost + self.censored
+        return ended[::-1].cumsum()[::-1]
+
+    def product_limit(self) -> NDArray[np.float64]:
+        """Share without event from each time on [1] (Kaplan and Meier 1958).
+
+        Equation:
+            S(t) = product over times u <= t of (1 - d(u)/n(u))
+        """
+        return np.cumprod(1.0 - self.lost / self.at_risk(), dtype=np.float64)
+
+    def spread(self) -> NDArray[np.float64]:
+        """Sum by which Greenwood's formula widens S(t) (Greenwood 1926) [1].
+
+        Equation:
+            var(S)/S^2 = sum over times u <= t of d(u) / (n(u) (n(u) - d(u)))
+        """
+        risk = self.at_risk()
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.cumsum(np.where(self.lost > 0, self.lost / (risk * (risk - self.lost)), 0.0))
+
+
 def product_limit(
     days: ArrayLike, lost: ArrayLike
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Product-limit estimate (Kaplan and Meier 1958, doi:10.1080/01621459.1958.10501452).
-
-    Equation:
-        S(t) = product over event times u <= t of (1 - d(u)/n(u))
 
     Args:
         days: Time to the event or to the end of follow-up [day], shape (patient,).
@@ -171,14 +236,13 @@ def product_limit(
     Returns:
         Event times from 0 [day] and the share without event from each of them on [1].
     """
-    at, event = np.asarray(days, float), np.asarray(lost, bool)
-    times = np.unique(at[event])
-    risk = (at[None] >= times[:, None]).sum(axis=1)
-    gone = ((at[None] == times[:, None]) & event[None]).sum(axis=1)
-    return np.concatenate([[0.0], times]), np.concatenate([[1.0], np.cumprod(1 - gone / risk)])
+    counts = Endings.of(days, lost)
+    event = counts.lost > 0
+    share = counts.product_limit()[event]
+    return np.concatenate([[0.0], counts.times[event]]), np.concatenate([[1.0], share])
 
 
 def at_risk(days: ArrayLike, when: ArrayLike) -> NDArray[np.int64]:
     """Patients who are still followed without event just before each time, shape (time,)."""
-    at = np.asarray(days, float)
-    return (at[None] >= np.asarray(when, float)[:, None]).sum(axis=1)
+    at = np.sort(np.asarray(days, float))
+    return at.size - np.searchsorted(at, np.asarray(when, float))

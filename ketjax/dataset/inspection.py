@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import zarr
 
-from ketjax.dataset import headers, journal
+from ketjax.dataset import condensed, headers, journal
 from ketjax.dataset.additions import weight_faults
 from ketjax.dataset.reading import read_attributes, shard_files, shards
 from ketjax.dataset.schema import WEIGHT
@@ -79,6 +79,9 @@ def verify(path: str | Path) -> list[Fault]:
         else:
             what = "not in the journal, so it holds no data"
             faults.append(Fault(f"shard {index}", what, index))
+    if "sketched" in attributes:
+        found = condensed.condensed_faults(path, entries, bool(attributes["complete"]))
+        faults += [Fault(where, what, shard) for where, what, shard in found]
     if not faults and not attributes["complete"]:
         faults.append(Fault(headers.HEADER, "all shards are written, but the run has not ended"))
     if f"{WEIGHT.name}/{headers.HEADER}" not in wrong:

@@ -11,6 +11,7 @@ import xarray as xr
 import zarr
 
 from ketjax.dataset import journal
+from ketjax.dataset.condensed import notes, open_condensed
 from ketjax.dataset.schema import NOT_RUN, SCHEMA_VERSION, WEIGHT
 from ketjax.errors import StoreError
 
@@ -28,7 +29,9 @@ def open_store(path: str | Path, *, allow_incomplete: bool = False) -> xr.Datase
 
     Returns:
         Dataset with dims ``arm``, ``region``, ``time`` [h] and ``patient``; every variable carries
-        ``units`` and ``long_name``. Weights of the patients are there if they have been written.
+        ``units`` and ``long_name``. Weights of the patients are there if they have been written. Of
+        a study that keeps summaries there are sketches in place of readouts, which
+        `ketjax.analysis` reads.
 
     Raises:
         StoreError: There is no store, it is incomplete, or it was written in another schema.
@@ -47,17 +50,25 @@ def open_store(path: str | Path, *, allow_incomplete: bool = False) -> xr.Datase
     names = list(attributes["variables"])
     if (path / WEIGHT.name).is_dir() and WEIGHT.name not in names:
         names.append(WEIGHT.name)
-    dataset = xr.open_zarr(
+    whole = xr.open_zarr(
         path,
         consolidated=False,
         chunks={"patient": shard},
         decode_times=False,
         decode_timedelta=False,
-    )[names]
+    )
+    dataset = whole[names]
+    if "sketched" in attributes:
+        regional = any(row["regional"] for row in json.loads(attributes["sketched"]))
+        axes = ("arm", "region", "time") if regional else ("arm", "time")
+        dataset = dataset.assign_coords({axis: whole[axis] for axis in axes})
     for axis in ("arm", "region"):
         if axis in dataset.coords:
             names = str(dataset[axis].attrs["flag_meanings"]).split()
             dataset = dataset.assign_coords({axis: names})
+    if "sketched" in attributes and complete:
+        dataset = dataset.assign(open_condensed(path).data_vars)
+        dataset.attrs["sketched_notes"] = json.dumps(notes(path))
     if len(finished) < shards(path):
         dataset = _hide_unwritten(dataset, shard, finished)
     dataset.attrs["complete"] = int(complete)  # netCDF has no booleans
@@ -153,6 +164,8 @@ def disagreement(dataset: xr.Dataset) -> tuple[str, float] | None:
         for name, array in dataset.data_vars.items()
         if "float64_disagreement" in array.attrs
     }
+    for name, found in json.loads(dataset.attrs.get("sketched_notes", "{}")).items():
+        sizes[name] = float(found["float64_disagreement"])
     return max(sizes.items(), key=lambda item: item[1], default=None)
 
 

@@ -165,11 +165,23 @@ WEIGHT = Variable(
 
 
 def readout(
-    name: str, unit: str, long_name: str, *, regional: bool = False, dtype: str = "float32"
+    name: str,
+    unit: str,
+    long_name: str,
+    *,
+    regional: bool = False,
+    dtype: str = "float32",
+    scale: float | None = None,
 ) -> Variable:
-    """A course in time, per arm and patient, and per region where `regional`."""
+    """A course in time, per arm and patient, and per region where `regional`.
+
+    Its scale, if that is known, is its usual size [unit].
+    """
     dims = ("arm", "region", "time", "patient") if regional else ("arm", "time", "patient")
-    return Variable(name, dims, unit, long_name, dtype, (("ancillary_variables", "status"),))
+    attributes: dict[str, Any] = {"ancillary_variables": "status"}
+    if scale is not None:
+        attributes["scale"] = scale
+    return Variable(name, dims, unit, long_name, dtype, tuple(attributes.items()))
 
 
 def outcome(

@@ -19,7 +19,7 @@ from uuid import uuid4
 import numpy as np
 import zarr
 
-from ketjax.dataset import headers, journal
+from ketjax.dataset import condensed, headers, journal
 from ketjax.dataset.reading import check_place, read_attributes, shard_files, shards
 from ketjax.dataset.room import FULL, check_room, no_room
 from ketjax.dataset.schema import (
@@ -118,6 +118,7 @@ def write_shard(
     index: int,
     arrays: Mapping[str, np.ndarray],
     *,
+    sketches: Mapping[str, np.ndarray] | None = None,
     digest: str = "",
     facts: Mapping[str, Any] | None = None,
 ) -> dict[str, int]:
@@ -127,6 +128,7 @@ def write_shard(
         path: The store.
         index: Number of the shard: patients ``index * shard`` up to ``(index + 1) * shard``.
         arrays: Every variable of the store, of its shape for the patients of this shard.
+        sketches: What a store without trajectories holds of this shard in their place.
         digest: Configuration that the numbers belong to; not looked at if empty.
         facts: What else the journal says of the shard.
 
@@ -172,6 +174,9 @@ def write_shard(
                 "sha256": {name: _sha256(fitted[name]) for name in order},
                 "bytes": {name: _stored_bytes(path, templates[name], index) for name in order},
             }
+            if sketches is not None:
+                part = condensed.part_of(index)
+                entry["sketches"] = condensed.write_condensed(path, part, sketches)
             journal.commit(path, index, {**entry, **(facts or {})})
     except OSError as error:
         if error.errno not in FULL:
@@ -226,6 +231,7 @@ def finished_shards(path: str | Path, digest: str) -> set[int]:
             _stored_bytes(path, template, index) == entry["bytes"].get(name)
             for name, template in templates.items()
         )
+        and condensed.unchanged(path, index, entry)
     }
 
 
@@ -256,7 +262,12 @@ def finish(
     texts = headers.kept(path) or headers.found_on_disk(path)
     arms, patients = json.loads(texts["status/zarr.json"])["shape"]
     counts[STATUS_FLAGS[NOT_RUN]] = arms * patients - sum(counts.values())
-    changes = {f"{name}/zarr.json": values for name, values in (variables or {}).items()}
+    changes: dict[str, dict[str, Any]] = {}
+    for name, values in (variables or {}).items():
+        if (place := f"{name}/zarr.json") in texts:
+            changes[place] = dict(values)
+        else:  # a course of which there are sketches only
+            changes.setdefault(condensed.HEADER, {})[name] = dict(values)
     changes[headers.HEADER] = {
         **(attributes or {}),
         "patients_by_status": json.dumps({name: n for name, n in counts.items() if n}),
@@ -287,7 +298,8 @@ def _write_template(
             "variables": [variable.name for variable in variables],
         },
     )
-    group.create_group(journal.FOLDER)
+    for folder in (journal.FOLDER, *([condensed.FOLDER] if "sketched" in attributes else [])):
+        group.create_group(folder)
     axes = {
         "arm": (np.arange(sizes["arm"], dtype=np.int8), _names(coordinates.arms)),
         "region": (np.arange(sizes["region"], dtype=np.int8), _names(coordinates.regions)),
@@ -371,6 +383,7 @@ def _delete(path: Path, templates: Mapping[str, zarr.Array], shard: int) -> None
     for template in templates.values():
         for file in shard_files(template, shard):
             (path / file).unlink(missing_ok=True)
+    condensed.delete(path, condensed.part_of(shard))
 
 
 def _stored_bytes(path: Path, template: zarr.Array, shard: int) -> int:

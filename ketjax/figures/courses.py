@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from ketjax.analysis import bands, summarise
+from ketjax.analysis import bands, courses_of, summarise
 from ketjax.errors import StoreError
 from ketjax.figures.style import (
     TEXT_SIZE,
@@ -79,7 +79,8 @@ def plot_cascade(
     Raises:
         StoreError: The store has no readout of the cascade.
     """
-    panels = [panel for panel in CASCADE if panel.variable in dataset]
+    known = courses_of(dataset)
+    panels = [panel for panel in CASCADE if panel.variable in known]
     if not panels:
         raise StoreError(
             "the store has no readout of the cascade; the figure needs one of "
@@ -95,13 +96,13 @@ def plot_cascade(
     for number, (panel, axes) in enumerate(zip(panels, places, strict=False), start=1):
         draw_bands(axes, drawn[panel.variable])
         axes.set_title(f"{number}  {panel.title}", loc="left", fontsize=TEXT_SIZE + 1.5)
-        unit = dataset[panel.variable].attrs.get("units", "unit unknown")
+        unit = known[panel.variable].units or "unit unknown"
         axes.set_ylabel(f"{panel.label} [{unit}]", fontsize=TEXT_SIZE)
         draw_time_axis(axes, float(dataset["time"][-1]))
     for axes in places[len(panels) :]:
         axes.set_axis_off()
     label_time(grid)
-    regional = any("region" in dataset[panel.variable].dims for panel in panels)
+    regional = any(known[panel.variable].regional for panel in panels)
     _draw_legend(figure, dataset, regional)
     draw_footer(figure, dataset, weighted=weighted)
     return figure

@@ -60,14 +60,14 @@ def plot_panels(
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes, name in zip(grid.flat, variables, strict=False):
         draw_bands(axes, drawn[name])
-        heading, label = _title_and_label(dataset[name])
+        heading, label = _title_and_label(drawn[name])
         axes.set_title(heading, loc="left", fontsize=TEXT_SIZE + 1)
         axes.set_ylabel(label, fontsize=TEXT_SIZE)
         draw_time_axis(axes, float(dataset["time"][-1]), linear=linear)
     for axes in list(grid.flat)[len(variables) :]:
         axes.set_axis_off()
     label_time(grid)
-    regional = any("region" in dataset[name].dims for name in variables)
+    regional = any("region" in drawn[name].dims for name in variables)
     handles = arm_handles(dataset)
     if regional:
         handles += regional_handle(dataset)

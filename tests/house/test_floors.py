@@ -53,11 +53,12 @@ ROOMS: dict[str, tuple[str, str]] = {
         "numpy scipy",
     ),
     "vocabulary": ("analysis fields model observation population schedule simulate trials", ""),
+    "condense": ("analysis dataset observation study", "numpy xarray"),
     "doctor": ("backend solve", "jax numpy"),
     "audit": ("model population simulate study", "jax numpy"),
     "preparation": (
-        "dataset errors model observation population sets simulate study trials variation "
-        "vocabulary",
+        "analysis condense dataset errors model observation population sets simulate study trials "
+        "variation vocabulary",
         "jax numpy",
     ),
     "fit": (
@@ -76,15 +77,16 @@ ROOMS: dict[str, tuple[str, str]] = {
         "numpy",
     ),
     "shards": (
-        "dataset errors model population preparation simulate study trials",
+        "condense dataset errors model population preparation simulate study trials",
         "jax numpy",
     ),
     "cluster": ("backend errors shards", "dask distributed"),
     "corridor": (
-        "audit backend cluster dataset population preparation shards simulate study",
+        "audit backend cluster condense dataset model population preparation shards simulate "
+        "study trials",
         "numpy xarray",
     ),
-    "restoration": ("corridor dataset errors preparation shards study", ""),
+    "restoration": ("condense corridor dataset errors preparation shards study", ""),
     # Patients within bounds.
     "plausible": (
         "analysis arms errors fields manifest model population preparation study units",
@@ -114,6 +116,7 @@ ROOMS: dict[str, tuple[str, str]] = {
     "cli_fit": ("console fit", "typer"),
     "cli_identify": ("console fit tables", "typer"),
     "cli_individual": ("console fit", "typer"),
+    "cli_aggregate": ("analysis console tables", "numpy typer xarray"),
     "cli_repair": ("console plausible repair study tables", "typer"),
     "cli_sensitivity": ("console errors figures sensitivity tables", "typer"),
     "cli_report": ("console report", "typer"),
@@ -121,9 +124,10 @@ ROOMS: dict[str, tuple[str, str]] = {
     "cli_weights": ("console tables targets weighting", "typer"),
     "cli_parameters": ("console errors model population preparation sets tables", "typer"),
     "cli": (
-        "analysis attribution backend cli_design cli_fit cli_identify cli_individual "
-        "cli_parameters cli_repair cli_report cli_sensitivity cli_store cli_weights cluster "
-        "console corridor dataset doctor errors evidence figures preparation study tables",
+        "analysis attribution backend cli_aggregate cli_design cli_fit cli_identify "
+        "cli_individual cli_parameters cli_repair cli_report cli_sensitivity cli_store "
+        "cli_weights cluster console corridor dataset doctor errors evidence figures preparation "
+        "study tables",
         "typer xarray",
     ),
     "__main__": ("cli", ""),

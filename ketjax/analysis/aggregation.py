@@ -1,0 +1,335 @@
+"""Aggregation: what a population did in numbers, from sketches of every patient.
+
+A store is read once, one Dask task a shard; a task leaves sketches (`sketches`), which are merged
+as a tree. The result is the same to the bit whatever the chunks and however many work on it. A
+store that keeps summaries instead of trajectories holds the same sketches, and is read by the same
+functions.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import dask
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from ketjax.analysis.bins import KEPT_BITS, Ruler
+from ketjax.analysis.scalars import STATISTICS, is_scalar, scalar_table, stacked_tables
+from ketjax.analysis.sketches import PIECE, Sketch, unpacked
+from ketjax.analysis.strata import Strata, relative_weight, strata_of
+from ketjax.dataset.schema import OK, STATUS_FLAGS
+from ketjax.errors import StoreError, did_you_mean
+
+FIRST_PATIENTS = 1024
+"""Patients whose largest value is the scale of a readout of a store that does not say it."""
+
+MERGED = 8
+"""Sketches merged in one task."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """A readout of a store, whether its trajectories are kept or only their sketches.
+
+    Attributes:
+        name: Public name.
+        units: Unit.
+        long_name: What it means.
+        scale: Its size [units], None if the store does not say it.
+        regional: Whether it comes once for each region.
+    """
+
+    name: str
+    units: str
+    long_name: str
+    scale: float | None
+    regional: bool
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Dimensions of one arm, patients left out."""
+        return ("region", "time") if self.regional else ("time",)
+
+
+def courses_of(dataset: xr.Dataset) -> dict[str, Course]:
+    """The readouts of a store, by name."""
+    if "sketched" in dataset.attrs:
+        return {row["name"]: Course(**row) for row in json.loads(dataset.attrs["sketched"])}
+    found = {}
+    for name, array in dataset.data_vars.items():
+        if {"arm", "time", "patient"} <= set(array.dims):
+            units, meaning = (str(array.attrs.get(key, "")) for key in ("units", "long_name"))
+            scale, regional = array.attrs.get("scale"), "region" in array.dims
+            found[str(name)] = Course(str(name), units, meaning, scale, regional)
+    return found
+
+
+def describe_courses(courses: Iterable[Course]) -> str:
+    """Courses as the attribute `sketched` of a store that keeps sketches of them."""
+    return json.dumps([asdict(course) for course in courses])
+
+
+def aggregate(
+    dataset: xr.Dataset,
+    variables: Sequence[str] | None = None,
+    *,
+    by: str | None = None,
+    quantiles: Sequence[float] = (0.05, 0.5, 0.95),
+    weighted: bool = False,
+) -> xr.Dataset:
+    """Summarise readouts, outcomes and traits of all patients whose simulation succeeded.
+
+    Args:
+        dataset: A store.
+        variables: Names; all readouts if None.
+        by: What divides the patients, as in `strata_of`.
+        quantiles: Fractions between 0 and 1.
+        weighted: Use the weights of the store.
+
+    Returns:
+        Dataset with dims ``arm``, ``stratum``, ``region`` and ``time`` where there are any, and
+        ``quantile``: under the name of each variable its quantiles, beside it those of
+        `STATISTICS`, and ``NAME_n``, the patients in it. Quantiles of readouts are within the
+        attribute ``relative_error`` times (|value| + ``floor``), of the patients' values beside
+        them; those of outcomes and traits are exact.
+        ``n`` counts the patients of a stratum by ``status``.
+
+    Raises:
+        StoreError: A variable is not in the store, it has no weights, or what is asked needs
+            patients of whom it keeps sketches only.
+    """
+    known = courses_of(dataset)
+    names = list(known) if variables is None else [str(name) for name in variables]
+    scalars = [str(name) for name in dataset if is_scalar(dataset, name)]
+    if absent := [name for name in names if name not in known and name not in scalars]:
+        near = did_you_mean(absent[0], [*known, *scalars])
+        raise StoreError(
+            f"the store has no numbers called {', '.join(absent)}; it has the readouts "
+            f"{', '.join(known)}, and {len(scalars)} outcomes and traits of patients"
+            + (f"; {near}" if near else "")
+        )
+    strata = strata_of(dataset, by)
+    weight = relative_weight(dataset) if weighted else None
+    courses = [known[name] for name in names if name in known]
+    tables = tables_of(dataset, courses, quantiles, strata, weight)
+    found: dict[str, Any] = {"n": _numbers(dataset, strata)}
+    for name in names:
+        if name in known:
+            course = known[name]
+            attributes = {
+                "units": course.units,
+                "long_name": course.long_name,
+                "relative_error": 2.0**-KEPT_BITS,
+                "floor": ruler_of(dataset, course).floor,
+            }
+            found |= _entries(name, tables[name], ("arm", "stratum", *course.axes), attributes)
+        else:
+            table = scalar_table(dataset, name, quantiles, strata, weight)
+            attributes = {key: dataset[name].attrs.get(key, "") for key in ("units", "long_name")}
+            found |= _entries(name, table, ("arm", "stratum"), attributes)
+    parts = {"long_name": f"patients by {strata.trait}" if by else "all patients"}
+    axes: dict[str, Any] = {
+        key: dataset[key] for key in ("arm", "region", "time") if key in dataset.coords
+    }
+    axes["stratum"] = ("stratum", list(strata.labels), parts)
+    share = {"units": "1", "long_name": "share of the patients below"}
+    axes["quantile"] = ("quantile", list(quantiles), share)
+    return xr.Dataset(found, axes, dataset.attrs)
+
+
+def describe_error(quantiles: xr.DataArray) -> str:
+    """How far quantiles lie from those of the numbers at most, in words."""
+    if "relative_error" not in quantiles.attrs:
+        return "exact"
+    error, floor = (quantiles.attrs[name] for name in ("relative_error", "floor"))
+    units = quantiles.attrs["units"]
+    floor_text = f"{floor:.2g}" + (f" {units}" if units not in ("", "1") else "")
+    return f"within {error:.1%} of (|value| + {floor_text})"
+
+
+def tables_of(
+    dataset: xr.Dataset,
+    courses: Sequence[Course],
+    quantiles: Sequence[float],
+    strata: Strata,
+    weight: NDArray[np.float64] | None,
+) -> dict[str, dict[str, NDArray]]:
+    """Statistics of courses by name, each of shape (arm, stratum, ...), quantiles last.
+
+    Raises:
+        StoreError: The store keeps sketches of all its patients, and strata or weights are asked.
+    """
+    shapes = {c.name: tuple(dataset.sizes[axis] for axis in c.axes) for c in courses}
+    if "sketched" in dataset.attrs:
+        if courses and (strata.trait or weight is not None):
+            raise StoreError(
+                "the store keeps summaries of all its patients instead of trajectories: courses "
+                "have no strata and no weights; run the study with --keep all for them"
+            )
+        return {
+            c.name: stacked_tables([_statistics([arm], quantiles, shapes[c.name]) for arm in arms])
+            for c, arms in kept_sketches(dataset, courses)
+        }
+    status = dataset["status"].transpose("arm", "patient").to_numpy()
+    wanted = {
+        c.name: [
+            _table(_parts(dataset, c, arm, own, strata, weight), quantiles, shapes[c.name])
+            for arm, own in enumerate(status)
+        ]
+        for c in courses
+    }
+    (found,) = dask.compute(wanted)  # type: ignore[attr-defined]
+    return {name: stacked_tables(arms) for name, arms in found.items()}
+
+
+def kept_sketches(
+    dataset: xr.Dataset, courses: Sequence[Course]
+) -> Iterator[tuple[Course, list[Sketch]]]:
+    """Sketches that a store keeps: of each course, one an arm."""
+    arrays = {
+        str(name).removeprefix("sketch."): dataset[name].to_numpy()
+        for name in dataset
+        if str(name).startswith("sketch.")
+    }
+    rows, start = unpacked(arrays), 0
+    for course in courses_of(dataset).values():
+        length = int(np.prod([dataset.sizes[axis] for axis in course.axes]))
+        arms = []
+        for _ in range(dataset.sizes["arm"]):
+            arms.append(Sketch(ruler_of(dataset, course), rows[start : start + length]))
+            start += length
+        if course in courses:
+            yield course, arms
+
+
+def ruler_of(dataset: xr.Dataset, course: Course) -> Ruler:
+    """Bins and unit of a readout: by its scale, or else by the first patients of the store.
+
+    So without a scale the order of the patients matters; chunks and workers never do.
+    """
+    if course.scale is not None:
+        return Ruler.of(course.scale)
+    first = dataset[course.name].isel(patient=slice(FIRST_PATIENTS)).to_numpy()
+    return Ruler.of(float(np.abs(first, where=np.isfinite(first), out=np.zeros_like(first)).max()))
+
+
+def sketch_block(
+    values: NDArray[np.floating],
+    status: NDArray[np.int8],
+    code: NDArray[np.int8],
+    weight: NDArray[np.float64] | None,
+    strata: int,
+    ruler: Ruler,
+) -> list[Sketch]:
+    """Sketches of some patients in one arm, one a stratum.
+
+    Args:
+        values: Shape (..., patient).
+        status: Shape (patient,); only those that are ok count.
+        code: Stratum of each patient.
+        weight: Of each patient in units of the mean, or None.
+        strata: Number of strata.
+        ruler: Bins and unit.
+    """
+    rows = np.asarray(values).reshape(-1, status.size)
+    ok = status == OK
+    found = []
+    for stratum in range(strata):
+        chosen = ok & (code == stratum)
+        here = slice(None) if chosen.all() else np.flatnonzero(chosen)
+        own = None if weight is None else weight[here]
+        found.append(Sketch.of(rows[:, here], ruler, own))
+    return found
+
+
+def _parts(
+    dataset: xr.Dataset,
+    course: Course,
+    arm: int,
+    status: NDArray[np.int8],
+    strata: Strata,
+    weight: NDArray[np.float64] | None,
+) -> list[Any]:
+    """Tasks that sketch a course in one arm, one a shard."""
+    array = dataset[course.name].isel(arm=arm).transpose(*course.axes, "patient")
+    if not array.chunks:
+        array = array.chunk(patient=PIECE)
+    array = array.chunk(dict.fromkeys(course.axes, -1))
+    ruler, sketch = ruler_of(dataset, course), dask.delayed(sketch_block, pure=False)  # type: ignore[attr-defined]
+    tasks, start = [], 0
+    for block, length in zip(array.data.to_delayed().ravel(), array.data.chunks[-1], strict=True):
+        here = slice(start, start + length)
+        own = None if weight is None else weight[here]
+        tasks.append(sketch(block, status[here], strata.code[here], own, len(strata.labels), ruler))
+        start += length
+    return tasks
+
+
+def _table(parts: list[Any], quantiles: Sequence[float], shape: tuple[int, ...]) -> Any:
+    """The task that merges sketches as a tree and makes the tables of one arm."""
+    merge = dask.delayed(merged, pure=False)  # type: ignore[attr-defined]
+    while len(parts) > 1:
+        parts = [merge(parts[k : k + MERGED]) for k in range(0, len(parts), MERGED)]
+    return dask.delayed(_statistics, pure=False)(parts[0], quantiles, shape)  # type: ignore[attr-defined]
+
+
+def merged(parts: list[list[Sketch]]) -> list[Sketch]:
+    """Sketches of the same strata of several blocks as one; the first takes in the others."""
+    whole, *others = parts
+    for other in others:
+        for mine, theirs in zip(whole, other, strict=True):
+            mine.merge(theirs)
+    return whole
+
+
+def _statistics(
+    sketches: list[Sketch], quantiles: Sequence[float], shape: tuple[int, ...]
+) -> list[dict[str, NDArray]]:
+    """Numbers of one arm by name, one table a stratum, in the shape of the course."""
+    tables = []
+    for sketch in sketches:
+        patients, deviation = sketch.patients(), sketch.deviation()
+        with np.errstate(divide="ignore", invalid="ignore"):
+            error = deviation / np.sqrt(sketch.effective())
+        least, greatest = (
+            np.where(patients > 0, [getattr(row, end) for row in sketch.rows], np.nan)
+            for end in ("least", "greatest")
+        )
+        numbers = (sketch.mean(), deviation, error, least, greatest)
+        table = dict(zip(STATISTICS, numbers, strict=True))
+        table |= {"n": patients, "quantiles": sketch.quantiles(quantiles)}
+        tables.append({k: array.reshape(*shape, *array.shape[1:]) for k, array in table.items()})
+    return tables
+
+
+def _entries(
+    name: str, table: Mapping[str, NDArray], axes: Sequence[str], attributes: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The numbers of one variable as entries of a dataset, with what they mean."""
+    meaning, units = attributes["long_name"], attributes["units"]
+    found: dict[str, Any] = {name: ((*axes, "quantile"), table["quantiles"], attributes)}
+    for suffix, kind in STATISTICS.items():
+        described = {"units": units, "long_name": f"{meaning}, {kind}"}
+        found[f"{name}_{suffix}"] = (axes, table[suffix], described)
+    described = {"units": "1", "long_name": f"{meaning}, patients in the summary"}
+    return found | {f"{name}_n": (axes, table["n"], described)}
+
+
+def _numbers(dataset: xr.Dataset, strata: Strata) -> xr.DataArray:
+    """Patients by arm, stratum and status."""
+    codes = np.array(list(STATUS_FLAGS))
+    counts = np.zeros((dataset.sizes["arm"], len(strata.labels), codes.size), np.int64)
+    for arm in range(dataset.sizes["arm"]):
+        status = dataset["status"].isel(arm=arm).to_numpy()
+        for stratum in range(len(strata.labels)):
+            own = status[strata.code == stratum]
+            counts[arm, stratum] = np.bincount(own - codes[0], minlength=codes.size)
+    return xr.DataArray(
+        counts,
+        dims=("arm", "stratum", "status"),
+        coords={"status": list(STATUS_FLAGS.values())},
+        attrs={"units": "1", "long_name": "patients by how their simulation ended"},
+    )
