@@ -53,7 +53,13 @@ def study_of(k: int, patients: int | None) -> ketjax.Study:
     route, amount, every = GRID[k]
     base = ketjax.Study.read(MANIFEST)
     own, _ = ROUTES[route]
-    dose = {"drug": "ketamine", "route": route, "amount": amount, "time": "0 h", **own}
+    dose: dict[str, Any] = {
+        "drug": "ketamine",
+        "route": route,
+        "amount": amount,
+        "time": "0 h",
+        **own,
+    }
     count = int(np.ceil(DAYS / float(every.split()[0])))
     dose["repeat"] = {"every": every, "count": count}
     name = f"{route}_{amount}_every_{every}".replace(" ", "_").replace("/", "_per_")
@@ -102,7 +108,7 @@ def plot(found: list[dict[str, float]]) -> Figure:
 
 def main() -> None:
     """Run what is missing and summarise all."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--patients", type=int, help="of each study, instead of the manifest's")
     parser.add_argument("--out", type=Path, default=Path("out/grid"))
     parser.add_argument("--workers", type=int, default=0, help="processes of this machine")

@@ -68,7 +68,7 @@ def fit_with(base: Path, names: list[str]) -> tuple[Fit, dict[str, str]]:
 
 def main() -> None:
     """Rank, choose, write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("store", type=Path, help="of `ketjax sensitivity`, with Sobol indices")
     parser.add_argument("--base", type=Path, default=FITS / "human.toml", help="fit to start from")
     parser.add_argument("--outputs", default="madrs", help="readouts, separated by commas")
