@@ -29,10 +29,8 @@ ARMS = {
 
 def simulation(dtype: str) -> Simulation:
     """A simulation with the default tolerance, in small blocks to keep tests quick."""
-    simulate.BLOCK = 256
-    return Simulation(
-        reference.RECIPE, ARMS, reference.TIMES, names=simulate.READOUT_NAMES, dtype=dtype
-    )
+    names = simulate.READOUT_NAMES
+    return Simulation(reference.RECIPE, ARMS, reference.TIMES, names=names, dtype=dtype, block=256)
 
 
 @pytest.fixture(scope="module")
