@@ -154,6 +154,19 @@ def timeline(
     return grid, edges[(edges > 0) & (edges < grid[-1])]
 
 
+def lengthen(inputs: Any, segments: int) -> Any:
+    """Inputs with room for more segments, which no time reaches.
+
+    Args:
+        inputs: Leaves (segment,).
+        segments: Length of all leaves that come out, at least theirs.
+
+    Returns:
+        The same inputs, zero in the further segments.
+    """
+    return jax.tree.map(lambda values: np.pad(values, (0, segments - values.size)), inputs)
+
+
 @functools.cache
 def _structure() -> Any:
     """How states lie in the tuple."""

@@ -10,6 +10,7 @@ Blocks have a fixed size and the last is padded, so a patient's numbers depend o
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from ketjax.individuals import Cascade, literals, own_parameters, timeline
+from ketjax.individuals import Cascade, lengthen, literals, own_parameters, timeline
 from ketjax.model import readouts
 from ketjax.model.parameters import Parameters, TrialDesign, replace
 from ketjax.observation import RATED, Noise, needed, observe
@@ -31,6 +32,7 @@ from ketjax.solve.solution import Result
 from ketjax.solve.sweep import sweep
 
 PILOT = 768  # patients of the pilot, shared by all arms
+SEGMENTS = 16  # between event edges, that a program has room for at least
 SERVE = 0.98  # share of pilot patients that each step of the mesh serves
 LIMIT = 2.0  # local error over tolerance above which a patient marches again on finer steps
 ACCEPT = 10.0  # what is then accepted; halved steps bring nearly everybody below a fifth of it
@@ -117,13 +119,15 @@ class Simulation:
         )
         horizon = self.grid[-1]
         bounds = np.concatenate([[0.0], self._edges, [horizon]])
+        # Schedules of like length share a compiled program.
+        length = 2 ** math.ceil(math.log2(max(bounds.size - 1, SEGMENTS)))
         with jax.enable_x64(True):
             self._forcing = {
-                name: forcing_of(t.regimen, settings[name], bounds)
+                name: lengthen(forcing_of(t.regimen, settings[name], bounds), length)
                 for name, t in self.treatments.items()
             }
             self._impulses = {
-                name: impulses_of(t.regimen, settings[name], bounds)
+                name: lengthen(impulses_of(t.regimen, settings[name], bounds), length)
                 for name, t in self.treatments.items()
             }
             if not any(np.any(values) for values in jax.tree.leaves(self._impulses)):

@@ -15,7 +15,7 @@ from ketjax.arms import Arm
 from ketjax.fit.drawing import PopulationMap
 from ketjax.fit.plan import Fit
 from ketjax.fit.starts import draw_starts
-from ketjax.individuals import timeline
+from ketjax.individuals import lengthen, timeline
 from ketjax.model.parameters import Parameters, replace
 from ketjax.population import Recipe
 from ketjax.population.population import PILOT_SEED
@@ -85,8 +85,8 @@ def ways_of(
     return {
         name: dataclasses.replace(
             way,
-            forcing=_filled_up(way.forcing, most, dtype),
-            impulses=_filled_up(way.impulses, most, dtype) if some else None,
+            forcing=_cast(lengthen(way.forcing, most), dtype),
+            impulses=_cast(lengthen(way.impulses, most), dtype) if some else None,
         )
         for name, way in ways.items()
     }
@@ -113,13 +113,8 @@ def in_shape(p: Parameters, shapes: Sequence[bool], count: int) -> Parameters:
     )
 
 
-def _filled_up(inputs: Any, segments: int, dtype: np.dtype) -> Any:
-    """Inputs with zeros for segments that an arm does not have."""
-
-    def longer(values: np.ndarray) -> np.ndarray:
-        return np.pad(values, (0, segments - values.size)).astype(dtype)
-
-    return jax.tree.map(longer, inputs)
+def _cast(inputs: Any, dtype: np.dtype) -> Any:
+    return jax.tree.map(lambda values: values.astype(dtype), inputs)
 
 
 def in_a_row(inputs: Sequence[Any]) -> Any:
