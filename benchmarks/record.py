@@ -49,7 +49,8 @@ class Figure:
         """Does the value meet its target? None without a value or a target."""
         if self.value is None or self.target is None:
             return None
-        return self.value <= self.target if self.most else self.value >= self.target
+        # A number of numpy compares to a truth of numpy, which JSON does not know.
+        return bool(self.value <= self.target if self.most else self.value >= self.target)
 
     def record(self, machine: dict[str, Any]) -> dict[str, Any]:
         """The figure as a flat JSON object, with the machine it was measured on."""

@@ -17,11 +17,13 @@ SHOWN_BARS = {
     "sobol": (("first", "first_error"), ("total", "total_error")),
     "morris": (("mu_star", "mu_star_error"),),
     "prcc": (("prcc", ""),),
+    "dgsm": (("bound", "bound_error"),),
 }
 TITLES = {
     "sobol": "Sobol indices",
     "morris": "Elementary effects (Morris)",
     "prcc": "Partial rank correlations",
+    "dgsm": "Bounds on total indices by derivatives",
 }
 
 
@@ -126,9 +128,7 @@ def draw(path: Path, asked: "SensitivityStudy", arm: str) -> list[Path]:
     where = f"{asked.name}, arm {arm}"
     figures = []
     for method in s.methods:
-        if method not in SHOWN_BARS:
-            continue
-        found = selected(path, method, names, arm)
+        found = selected(path, method, shown_names(asked, method), arm)
         if method == "sobol" and len(asked.times) > 1:
             figure = plot_areas(found, f"What the variance comes from: {where}")
             figures.append(save(figure, path.with_name(f"{stem}_areas.png")))

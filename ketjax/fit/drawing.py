@@ -103,7 +103,18 @@ class PopulationMap:
         Returns:
             Parameters; leaves that vary have shape (patient,).
         """
-        values = self.values(theta)
+        return replace(self.drawn, self.moving(self.values(theta)))
+
+    def moving(self, values: Mapping[str, Number]) -> dict[str, Number]:
+        """Parameters that move, by path.
+
+        Args:
+            values: Free numbers in their own units by name: scalars, or arrays (patient,) where
+                each patient has their own.
+
+        Returns:
+            Scalars and arrays (patient,).
+        """
         of_kind = {
             kind: {one.paths: values[one.name] for one in self.free if one.kind == kind}
             for kind in ("typical value", "spread", "correlation")
@@ -122,10 +133,9 @@ class PopulationMap:
             if path in spread:
                 law = dataclasses.replace(law, spread=spread[path])
             numbers = mixed.get(path, z[path])
-            moved[path] = transform(
-                law, typical.get(path, value), jnp.asarray(numbers, theta.dtype)
-            )
-        return replace(self.drawn, moved)
+            dtype = jnp.result_type(*values.values())
+            moved[path] = transform(law, typical.get(path, value), jnp.asarray(numbers, dtype))
+        return moved
 
     def recipe_at(self, theta: ArrayLike) -> Recipe:
         """The recipe of which `population.draw` draws the same patients.
@@ -159,17 +169,18 @@ class PopulationMap:
         pairs = {pair: number for pair, number in pairs.items() if reached & set(pair)}
         names = [path for path in self.laws if path in reached]
         dtype = jnp.result_type(*free.values())
-        matrix = jnp.eye(len(names), dtype=dtype)
+        shape = np.broadcast_shapes(*(np.shape(number) for number in free.values()))
+        matrix = jnp.broadcast_to(jnp.eye(len(names), dtype=dtype), (*shape, *2 * (len(names),)))
         for pair, number in pairs.items():
             i, j = (names.index(path) for path in pair)
-            matrix = matrix.at[i, j].set(number).at[j, i].set(number)
+            matrix = matrix.at[..., i, j].set(number).at[..., j, i].set(number)
         factor = jnp.linalg.cholesky(matrix)
         numbers = [jnp.asarray(self.normals[name], dtype) for name in names]
         mixed: dict[str, jax.Array] = {}
         for i, name in enumerate(names):
-            total = factor[i, 0] * numbers[0]
+            total = factor[..., i, 0] * numbers[0]
             for j in range(1, i + 1):
-                total = total + factor[i, j] * numbers[j]
+                total = total + factor[..., i, j] * numbers[j]
             mixed[name] = total
         for path, source in SHARED_EFFECTS.items():
             if path in self.laws and source in mixed:

@@ -8,7 +8,7 @@ its random effect, moves with it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -132,7 +132,7 @@ class Slopes:
                 starting |= {k for k, mark in enumerate(found[len(every) :]) if mark}
         self.paths = tuple(path for path in every if path in moving)
         self.states = tuple(sorted(starting))
-        self._back = jax.jit(self._pull)
+        self._back, self._along = jax.jit(self._pull), jax.jit(self._push)
 
     def pull(
         self,
@@ -160,6 +160,27 @@ class Slopes:
             wide = [np.asarray(part, np.float64) for part in (from_leaves, from_states, direct)]
             return np.asarray(self._back(jnp.asarray(e), normals, parameters, *wide))
 
+    def push(
+        self, e: Floats, places: NDArray[np.int64], directions: Floats
+    ) -> tuple[Floats, Floats]:
+        """What changes along some directions, patient by patient.
+
+        Args:
+            e: Random effects, (effect, patient).
+            places: Which patients.
+            directions: How the effects move, (number, effect, patient).
+
+        Returns:
+            Own leaves of `paths`, (number, arm, path, patient), and starts of `states`, (number,
+            arm, state, patient).
+        """
+        with jax.enable_x64(True):
+            normals = {path: numbers[places] for path, numbers in self.drawn.normals.items()}
+            parameters = take(self.drawn.population, places).parameters
+            given = jnp.asarray(e), jnp.asarray(directions)
+            leaves, starts = self._along(*given, normals, parameters)
+            return np.asarray(leaves), np.asarray(starts)
+
     def _own(
         self, e: Any, normals: Mapping[str, Any], parameters: Parameters, arm: Mapping[str, float]
     ) -> Parameters:
@@ -169,6 +190,16 @@ class Slopes:
     def _pull(
         self, e: jax.Array, normals: Any, parameters: Any, leaves: Any, states: Any, direct: Any
     ) -> jax.Array:
+        _, pull = jax.vjp(self._everything(normals, parameters), e)
+        return jax.vmap(lambda *rows: pull(rows)[0])(leaves, states, direct)
+
+    def _push(self, e: jax.Array, directions: jax.Array, normals: Any, parameters: Any) -> tuple:
+        everything = self._everything(normals, parameters)
+        return jax.vmap(lambda one: jax.jvp(everything, (e,), (one,))[1])(directions)[:2]
+
+    def _everything(self, normals: Any, parameters: Any) -> Callable[[jax.Array], tuple]:
+        """Own leaves, starts and score at entry, as a function of the effects."""
+
         def everything(e: jax.Array) -> tuple:
             own_leaves, own_starts = [], []
             for values in self._arms:
@@ -186,5 +217,4 @@ class Slopes:
                 jnp.broadcast_to(entry, e.shape[1:]),
             )
 
-        _, pull = jax.vjp(everything, e)
-        return jax.vmap(lambda *rows: pull(rows)[0])(leaves, states, direct)
+        return everything

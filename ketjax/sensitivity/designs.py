@@ -158,8 +158,11 @@ def nested(samples: int) -> tuple[int, ...]:
 
 
 def least_prcc_samples(factors: int) -> int:
-    """Samples below which partial correlations of so many factors have no interval."""
-    return factors + 4
+    """Samples below which partial correlations of so many factors have no interval.
+
+    A resample holds about 0.63 of the samples, and a regression on all factors must leave some.
+    """
+    return 2 * (factors + 2)
 
 
 def quantile_of_normal(confidence: float) -> float:

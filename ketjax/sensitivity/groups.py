@@ -19,8 +19,13 @@ from numpy.typing import NDArray
 
 from ketjax.dataset.schema import COMPRESSORS
 from ketjax.errors import StoreError
+from ketjax.sensitivity.sobol import REASONS
 
 DESIGN = "design"
+
+
+REASON = {"flag_values": list(REASONS), "flag_meanings": " ".join(REASONS.values())}
+"""Attributes of a variable that says why indices are there, or are not."""
 
 
 def write_group(path: Path, group: str, found: xr.Dataset) -> None:

@@ -14,11 +14,9 @@ from numpy.typing import NDArray
 from ketjax.dataset import open_store
 from ketjax.sensitivity import screening, sobol
 from ketjax.sensitivity.designs import nested, quantile_of_normal
-from ketjax.sensitivity.groups import rows_of, write_group
+from ketjax.sensitivity.groups import REASON, rows_of, write_group
 
 Tell = Callable[[int, int, str], None]
-
-REASON = {"flag_values": list(sobol.REASONS), "flag_meanings": " ".join(sobol.REASONS.values())}
 
 
 @dataclass(frozen=True)
@@ -170,6 +168,8 @@ def _prcc(y: NDArray, asked: Asked, scale: float, points: Any) -> tuple[dict[str
     found = screening.partial_rank_correlations(
         y,
         points,
+        resamples=asked.resamples,
+        seed=asked.seed,
         reach=quantile_of_normal(asked.confidence),
         max_failed_share=asked.max_failed_share,
         scale=scale,

@@ -72,7 +72,7 @@ class Settings(Section):
         max_failed_share: share of base samples, trajectories or samples that may be lost with a
             failed row before nothing is said of an output [1].
         arms: of the study; all if not given.
-        readouts: that the table and the figures show, and whose derivatives are taken.
+        readouts: that the table and the figures show.
         hours: when [h].
         top: how many parameters they show.
     """
@@ -168,10 +168,6 @@ class SensitivityStudy(Study):
 
     def _check_population(self) -> list[Problem]:
         problems = []
-        if "dgsm" in self.sensitivity.methods:
-            message = "derivatives are those of the typical patient"
-            hint = 'remove "dgsm", or write subject = "typical"'
-            problems.append(Problem("sensitivity.methods", message, "", "", hint, "subject"))
         if self.population.typical:
             message = "every patient is the typical one: a population has no spread"
             hint = "remove typical from [population]"

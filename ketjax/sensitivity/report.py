@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from ketjax.dataset import read_attributes
+from ketjax.model.readouts import READOUTS
 from ketjax.sensitivity.designs import quantile_of_normal
 from ketjax.sensitivity.groups import DESIGN, has_group, open_group
 from ketjax.sensitivity.plan import SensitivityStudy
@@ -33,12 +34,19 @@ LEAST = 0.01
 """Of the largest index of an output, which another must reach to be shown."""
 
 
-def shown_names(study: SensitivityStudy) -> tuple[str, ...]:
-    """Outputs that are shown, as the store calls them."""
+def shown_names(study: SensitivityStudy, method: str = "") -> tuple[str, ...]:
+    """Outputs that are shown, as the store calls them.
+
+    Args:
+        study: What was asked.
+        method: Whose indices are shown: shares and what is rounded have no derivatives.
+    """
+    smooth = method == "dgsm"
+    names = [n for n in study.shown_readouts if not smooth or n in READOUTS]
     if not study.is_population:
-        return study.shown_readouts
-    courses = [f"{name}_{kind}" for name in study.shown_readouts for kind in STATISTICS]
-    return (*courses, *shares_of(study))
+        return tuple(names)
+    courses = [f"{name}_{kind}" for name in names for kind in STATISTICS]
+    return (*courses, *(() if smooth else shares_of(study)))
 
 
 def selected(path: Path, method: str, names: Sequence[str], arm: str) -> xr.Dataset:
@@ -46,7 +54,7 @@ def selected(path: Path, method: str, names: Sequence[str], arm: str) -> xr.Data
 
     Args:
         path: The store.
-        method: "tornado", "sobol", "morris" or "prcc".
+        method: "tornado", "sobol", "morris", "prcc" or "dgsm".
         names: Outputs, as the store calls them.
         arm: The arm.
 
@@ -105,16 +113,8 @@ def records(
         Names, indices, ends of their intervals, and why there is none.
     """
     reach = quantile_of_normal(study.sensitivity.confidence)
-    if method == "dgsm":
-        group = open_group(path, "dgsm").compute()
-        for output in group["output"].values:
-            one = group.sel(output=output)
-            yield from _ranked(
-                {"output": str(output)}, one["dgsm"], int(one["reason"]), method, reach
-            )
-        return
     for arm in arms:
-        found = selected(path, method, shown_names(study), arm)
+        found = selected(path, method, shown_names(study, method), arm)
         for output in found["output"].values:
             for hour in study.shown_hours:
                 one = found.sel(output=output, time=hour)

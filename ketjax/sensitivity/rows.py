@@ -161,16 +161,24 @@ class Rows:
         drawn = dict(zip(paths, numbers.T, strict=True))
         return Population(rows, replace(self.typical, drawn), paths)
 
-    @cached_property
-    def _map(self) -> Any:
-        """From the numbers of rows to the people in them."""
+    def people(self, patients: NDArray[np.int64]) -> PopulationMap:
+        """From the numbers of rows to some of the people in them.
+
+        Args:
+            patients: Identities.
+        """
         free = [
             Free(
                 f.name, f.kind, f.paths, f.unit, f.value, -np.inf, np.inf, "identity", 1.0
             )
             for f in self.factors
         ]  # fmt: skip
-        people = PopulationMap.of(self.study.recipe, free, np.arange(self.patients))
+        return PopulationMap.of(self.study.recipe, free, patients)
+
+    @cached_property
+    def _map(self) -> Any:
+        """Everybody of a row, and the program that moves them."""
+        people = self.people(np.arange(self.patients))
         moved = jax.jit(jax.vmap(lambda theta: jax.tree.leaves(people.parameters(theta))))
         return people, moved
 

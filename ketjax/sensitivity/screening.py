@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ketjax.sensitivity.designs import least_prcc_samples
 from ketjax.sensitivity.sobol import CONSTANT, FAILED, bootstrap_weights, still
 
 Floats = NDArray[np.float64]
@@ -109,25 +110,32 @@ def partial_rank_correlations(
     y: NDArray,
     points: Floats,
     *,
+    resamples: int = 200,
+    seed: int = 1,
     reach: float = 1.96,
     max_failed_share: float = 0.0,
     scale: float = 0.0,
 ) -> PartialCorrelations:
-    """Partial rank correlation coefficients of all outputs by one solve.
+    """Partial rank correlation coefficients of all outputs by one solve a resample.
 
-    Equation (Z: standardised ranks of the factors, y those of an output):
-        b = (Z'Z)^-1 Z'y,  s = y'y - y'Z b,  r_i = b_i / sqrt(b_i^2 + s ((Z'Z)^-1)_ii)
-        interval: Fisher's, tanh(artanh r_i +- reach / sqrt(n - d - 2))
+    Equation (Z: centred ranks of the factors, y those of an output, W: weights of the samples):
+        b = (Z'WZ)^-1 Z'Wy,  s = y'Wy - y'WZ b,  r_i = b_i / sqrt(b_i^2 + s ((Z'WZ)^-1)_ii)
+        interval: tanh(artanh r_i +- reach SD(artanh r_i over resamples))
+
+    Resamples keep the ranks of the whole.
 
     Args:
         y: Outputs, (output, sample); NaN where a row failed: the sample is left out.
         points: Factors, (sample, factor), any increasing function of their numbers.
+        resamples: Of the bootstrap.
+        seed: Of the bootstrap.
         reach: Half-width of the interval in standard errors.
         max_failed_share: Share of samples left out above which nothing is said.
         scale: As of `sobol.indices`.
 
     Returns:
-        The correlations; NaN where the output is constant or too few samples are left.
+        The correlations; NaN where the output is constant or too few samples are left, as
+        `designs.least_prcc_samples` has it.
     """
     from scipy.stats import rankdata
 
@@ -137,7 +145,7 @@ def partial_rank_correlations(
     groups = whole.sum(axis=1)
     reason = np.zeros(len(y), np.int8)
     reason[still(y, scale)] = CONSTANT
-    least = max(factors + 4, (1 - max_failed_share) * samples - 1e-9)
+    least = max(least_prcc_samples(factors), (1 - max_failed_share) * samples - 1e-9)
     reason[groups < least] = FAILED
     kinds, belongs = np.unique(whole, axis=0, return_inverse=True)
     for k, kind in enumerate(kinds):
@@ -146,16 +154,27 @@ def partial_rank_correlations(
             continue
         z = _standard(rankdata(points[kind], axis=0))
         ranks = _standard(rankdata(y[own][:, kind], axis=1).T)
-        inverse = np.linalg.inv(z.T @ z)
-        slopes = inverse @ (z.T @ ranks)  # (factor, output)
-        left = np.maximum(1 - (ranks * (z @ slopes)).sum(axis=0), 0.0)
-        found = slopes / np.sqrt(slopes**2 + left * np.diag(inverse)[:, None])
-        found = np.clip(found.T, -1.0, 1.0)
-        width = reach / math.sqrt(kind.sum() - factors - 2)
+        found = np.stack(
+            [_partial(z, ranks, w) for w in bootstrap_weights(len(z), resamples, seed)]
+        )
         with np.errstate(divide="ignore"):
             centre = np.arctanh(found)
-        prcc[own], low[own], high[own] = found, np.tanh(centre - width), np.tanh(centre + width)
+        width = reach * centre[1:].std(axis=0, ddof=1)
+        prcc[own], low[own], high[own] = (
+            found[0], np.tanh(centre[0] - width), np.tanh(centre[0] + width)
+        )  # fmt: skip
     return PartialCorrelations(prcc, low, high, groups, reason)
+
+
+def _partial(z: Floats, ranks: Floats, weights: Floats) -> Floats:
+    """Partial correlations (output, factor) of weighted samples."""
+    z, ranks = z - weights @ z, ranks - weights @ ranks
+    weighted = z * weights[:, None]
+    inverse = np.linalg.inv(weighted.T @ z)
+    slopes = inverse @ (weighted.T @ ranks)  # (factor, output)
+    left = np.maximum(weights @ (ranks * (ranks - z @ slopes)), 0.0)
+    found = slopes / np.sqrt(slopes**2 + left * np.diag(inverse)[:, None])
+    return np.clip(found.T, -1.0, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,8 +196,36 @@ class DerivativeIndices:
     reason: NDArray[np.int8]
 
 
+@dataclass(frozen=True, eq=False)
+class SquaredSlopes:
+    """Sums over points of squared derivatives, which can be added.
+
+    Attributes:
+        points: (output,) points that counted.
+        square: (output, factor) sum of squares.
+        fourth: (output, factor) sum of fourth powers.
+    """
+
+    points: NDArray[np.int64]
+    square: Floats
+    fourth: Floats
+
+    @classmethod
+    def of(cls, slopes: Floats) -> SquaredSlopes:
+        """Those of derivatives (output, factor, point); a point with a NaN does not count."""
+        whole = np.asarray(np.isfinite(slopes).all(axis=1))
+        squares = np.where(whole[:, None], slopes, 0.0) ** 2
+        return cls(whole.sum(axis=1), squares.sum(axis=2), (squares**2).sum(axis=2))
+
+    def __add__(self, other: SquaredSlopes) -> SquaredSlopes:
+        """Sums over the points of both."""
+        return SquaredSlopes(
+            self.points + other.points, self.square + other.square, self.fourth + other.fourth
+        )
+
+
 def derivative_based(
-    slopes: Floats, variance: Floats, constant: float = 1 / math.pi**2
+    slopes: SquaredSlopes, variance: Floats, constant: float = 1 / math.pi**2
 ) -> DerivativeIndices:
     """Derivative-based indices (Sobol and Kucherenko 2009).
 
@@ -187,29 +234,25 @@ def derivative_based(
         c: 1/pi^2 where s is uniform between 0 and 1, 1 where s is standard normal
 
     Args:
-        slopes: Derivatives at points of the factors' own laws, (output, factor, point); NaN where
-            a march failed.
+        slopes: Derivatives at points of the factors' own laws.
         variance: Of the output, (output,).
         constant: c.
 
     Returns:
         The indices; NaN where the output does not vary.
     """
-    whole = np.asarray(np.isfinite(slopes).all(axis=1))
-    groups = whole.sum(axis=1)
     reason = np.where(variance > 0, 0, CONSTANT).astype(np.int8)
-    reason[groups < 2] = FAILED
-    squares = np.where(whole[:, None], slopes, 0.0) ** 2
-    count = np.maximum(groups, 2)[:, None]
-    mean_square = squares.sum(axis=2) / count
-    spread = np.maximum((squares**2).sum(axis=2) / count - mean_square**2, 0.0)
+    reason[slopes.points < 2] = FAILED
+    count = np.maximum(slopes.points, 2)[:, None]
+    mean_square = slopes.square / count
+    spread = np.maximum(slopes.fourth / count - mean_square**2, 0.0)
     scale = np.where(reason == 0, constant / np.where(variance > 0, variance, 1.0), np.nan)
     mean_square[reason == FAILED] = np.nan
     return DerivativeIndices(
         mean_square,
         mean_square * scale[:, None],
         np.sqrt(spread / count) * scale[:, None],
-        groups,
+        slopes.points,
         reason,
     )
 

@@ -10,7 +10,10 @@ on a few states, as those of the mood layer do, a gradient costs little more tha
     tape = adjoint.march(mesh, y0, parameters, forcing, impulses)
     from_y0, from_leaves = adjoint.pull(tape, cotangents)
 
-Several cotangents are pulled back at once: the rows of a Jacobian share what a step costs.
+Several cotangents are pulled back at once: the rows of a Jacobian share what a step costs. Where
+there are more readouts than leaves, its columns are the cheaper way:
+
+    readouts_along = adjoint.push(tape, to_y0, to_leaves)
 
 With ``acting`` the lengths of the steps and the inputs themselves are differentiated too:
 
@@ -134,6 +137,13 @@ class Adjoint:
         )
         self._pull_constants_program = program(
             reverse.pull_constants, "adjoint pull constants", (2, 2, 1, 1, None, 1), (2,)
+        )
+        self._push_run_program = program(
+            reverse.push_run, "push", (2, 2, 2, None, 2, 1, None, 1, 1, 1), (2,)
+        )
+        self._push_see_program = program(reverse.push_see, "push seen", (3, 2, 2, 1, None), (3,))
+        self._push_constants_program = program(
+            reverse.push_constants, "push constants", (2, 1, None, 1), (2,)
         )
 
     def march(
@@ -267,6 +277,48 @@ class Adjoint:
             )
         acted = np.concatenate(by_step[::-1]) if by_step else np.zeros(0, dtype)
         return np.asarray(from_y), np.asarray(total), acted
+
+    def push(self, tape: Tape, to_y: Any, to_leaves: Any) -> np.ndarray:
+        """Derivatives of all readouts along some directions.
+
+        Args:
+            tape: A march.
+            to_y: How the kept states that move start in each direction, (number, state, patient).
+            to_leaves: How the moving leaves go in each, (number, leaf, patient).
+
+        Returns:
+            (number, column, time, patient).
+        """
+        block, dtype = tape.block, tape.block.y.dtype
+        lanes = block.y.shape[-1]
+        to_y, moving = (place(np.asarray(part, dtype), 2, lanes) for part in (to_y, to_leaves))
+        constants = place(np.zeros((len(moving), 0, lanes), dtype), 2, lanes)
+        if self._constants:
+            (constants,) = self._push_constants_program(
+                moving, block.moving, block.packed, block.forcing
+            )
+        found, error = {0: to_y}, place(np.zeros(lanes, dtype), 0, lanes)
+        for k, (rows, count, last) in enumerate(_windows(tape.mesh, np.dtype(dtype))):
+            path = tape.steps[k]
+            if path is None:
+                path = self._run_program(tape.starts[k], error, (rows, count), *block.inputs)[2]
+            (to_y,) = self._push_run_program(
+                to_y, moving, constants, (rows, count), path, *block.inputs
+            )
+            found[last] = to_y
+        at = [found[step] for step in tape.mesh.output.tolist()]
+        seen = [
+            self._push_see_program(
+                jnp.moveaxis(_outputs(at, first), 0, 1),
+                moving,
+                _outputs(tape.states, first),
+                block.moving,
+                block.packed,
+            )[0]
+            for first in range(0, len(at), OUTPUTS)
+        ]
+        whole = np.concatenate([np.asarray(part) for part in seen], axis=1)
+        return np.moveaxis(whole[:, : len(at)], 1, 2)
 
     def _place(self, y0: tuple, parameters: Tree, forcing: Tree, impulses: Tree) -> "_Block":
         """A block of patients on the devices, with what is computed once for each patient."""

@@ -4,7 +4,7 @@ Of a step's derivatives only what moves is computed: the leaves that are asked f
 and constants that depend on them, found from the structure of the right-hand side.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -170,17 +170,7 @@ class Reverse:
         """
         rows, count = plan
         known = self._known(tuple(path[0]), self._parameters(moving, packed), constants, forcing)
-
-        def after(y: Any, row: tuple, states: list, moving: Any, own: list, acts: list) -> tuple:
-            whole, all_known = list(y), list(known)
-            for k, value in zip(self.states, states, strict=True):
-                whole[k] = value
-            for k, value in zip(self.constants, own, strict=True):
-                all_known[k] = value
-            parameters = self._parameters(moving, packed)
-            row, *inputs = self._acted(row, acts, forcing, impulses)
-            new, _ = self.system._one_step(tuple(whole), row, parameters, tuple(all_known), *inputs)
-            return tuple(new[k] for k in self.states)
+        after = self._after(known, packed, forcing, impulses)
 
         def body(k: Any, carry: tuple) -> tuple:
             from_y, total, from_constants, by_step = carry
@@ -206,6 +196,58 @@ class Reverse:
         kinds = 0 if self.acting is None else 1 + len(self.acting)
         by_step = jnp.zeros((WINDOW, len(from_y), kinds, from_y.shape[-1]), from_y.dtype)
         return jax.lax.fori_loop(0, count, body, (from_y, total, from_constants, by_step))
+
+    def push_run(
+        self,
+        to_y: Any,
+        to_moving: Any,
+        to_constants: Any,
+        plan: tuple,
+        path: Any,
+        moving: Any,
+        packed: Packed,
+        constants: tuple,
+        forcing: Tree,
+        impulses: Tree,
+    ) -> tuple[Any]:
+        """Derivatives of the states at the end of a window from those at its start."""
+        rows, count = plan
+        known = self._known(tuple(path[0]), self._parameters(moving, packed), constants, forcing)
+        after = self._after(known, packed, forcing, impulses)
+        leaves, own = (list(jnp.moveaxis(part, 1, 0)) for part in (to_moving, to_constants))
+
+        def body(k: Any, to_y: Any) -> Any:
+            row, y = tuple(part[k] for part in rows), path[k]
+            moves = (
+                [y[k] for k in self.states],
+                list(moving),
+                _wide([known[k] for k in self.constants], y),
+            )
+
+            def push(*directions: Any) -> Any:
+                return jax.jvp(lambda *all: after(y, row, *all, []), moves, directions)[1]
+
+            return jnp.stack(jax.vmap(push)(list(jnp.moveaxis(to_y, 1, 0)), leaves, own), axis=1)
+
+        return (jax.lax.fori_loop(0, count, body, to_y),)
+
+    def _after(
+        self, known: list, packed: Packed, forcing: Tree, impulses: Tree
+    ) -> Callable[..., tuple]:
+        """The states that move after a step, as a function of what moves."""
+
+        def after(y: Any, row: tuple, states: list, moving: Any, own: list, acts: list) -> tuple:
+            whole, all_known = list(y), list(known)
+            for k, value in zip(self.states, states, strict=True):
+                whole[k] = value
+            for k, value in zip(self.constants, own, strict=True):
+                all_known[k] = value
+            parameters = self._parameters(moving, packed)
+            row, *inputs = self._acted(row, acts, forcing, impulses)
+            new, _ = self.system._one_step(tuple(whole), row, parameters, tuple(all_known), *inputs)
+            return tuple(new[k] for k in self.states)
+
+        return after
 
     def _acts(self, row: tuple, forcing: Tree, impulses: Tree, shape: tuple) -> list:
         """The length of a step and the inputs in it that are differentiated, patient by patient."""
@@ -241,14 +283,27 @@ class Reverse:
         self, cotangents: Any, total: Any, states: Any, moving: Any, packed: Packed
     ) -> tuple[Any, Any]:
         """Derivatives at some outputs with respect to the states there, and to the leaves."""
+        own = states[:, np.array(self.states, int)]
+        _, pull = jax.vjp(self._of_own(states, packed), own, moving)
+        from_y, more = jax.vmap(pull)(cotangents)
+        return from_y, total + more
+
+    def push_see(
+        self, to_y: Any, to_moving: Any, states: Any, moving: Any, packed: Packed
+    ) -> tuple[Any]:
+        """Derivatives of the readouts (number, output, column, patient) at some outputs."""
+        own = states[:, np.array(self.states, int)]
+        seen = self._of_own(states, packed)
+        return (jax.vmap(lambda *all: jax.jvp(seen, (own, moving), all)[1])(to_y, to_moving),)
+
+    def _of_own(self, states: Any, packed: Packed) -> Callable[..., Any]:
+        """Readouts (output, column, patient), as a function of the states and leaves that move."""
 
         def seen(own: Any, moving: Any) -> Any:
             y = states.at[:, np.array(self.states, int)].set(own)
             return jnp.moveaxis(self.see(y, moving, packed)[0], 0, 1)
 
-        _, pull = jax.vjp(seen, states[:, np.array(self.states, int)], moving)
-        from_y, more = jax.vmap(pull)(cotangents)
-        return from_y, total + more
+        return seen
 
     def pull_constants(
         self,
@@ -261,14 +316,26 @@ class Reverse:
     ) -> tuple[Any]:
         """Derivatives with respect to the leaves from those with respect to the constants."""
         del y
+        _, pull = jax.vjp(self._of_moving(packed, forcing), moving)
+        (more,) = jax.vmap(pull)(list(jnp.moveaxis(from_constants, 1, 0)))
+        return (total + more,)
+
+    def push_constants(
+        self, to_moving: Any, moving: Any, packed: Packed, forcing: Tree
+    ) -> tuple[Any]:
+        """Derivatives of the constants (number, constant, patient) from those of the leaves."""
+        computed = self._of_moving(packed, forcing)
+        to_constants = jax.vmap(lambda one: jax.jvp(computed, (moving,), (one,))[1])(to_moving)
+        return (jnp.stack(to_constants, axis=1),)
+
+    def _of_moving(self, packed: Packed, forcing: Tree) -> Callable[[Any], list]:
+        """The constants that move, as a function of the leaves that do."""
 
         def computed(moving: Any) -> list:
             constants, _ = self._computed(moving, packed, forcing)
             return _wide([constants[k] for k in self.constants], moving)
 
-        _, pull = jax.vjp(computed, moving)
-        (more,) = jax.vmap(pull)(list(jnp.moveaxis(from_constants, 1, 0)))
-        return (total + more,)
+        return computed
 
 
 def _wide(values: Sequence[Any], like: Any) -> list:

@@ -99,7 +99,7 @@ ROOMS: dict[str, tuple[str, str]] = {
     ),
     "sensitivity": (
         "analysis arms backend dataset errors fields fit model observation plausible population "
-        "posteriors preparation repair simulate study units variation vocabulary",
+        "posteriors preparation repair simulate solve study units variation vocabulary",
         "jax numpy pydantic scipy threadpoolctl xarray zarr",
     ),
     "attribution": (

@@ -140,6 +140,26 @@ def test_partial_correlations_are_those_of_residuals() -> None:
             assert found.prcc[k, i] == pytest.approx(expected, abs=1e-10)
     assert np.all((found.low < found.prcc) & (found.prcc < found.high))
     assert found.low[0, 2] < 0 < found.high[0, 2]
+    few = screening.partial_rank_correlations(y[:, :11], points[:11])
+    assert np.all(few.reason == sobol.FAILED) and np.all(np.isnan(few.prcc))
+
+
+def test_intervals_of_partial_correlations_are_those_of_normal_numbers() -> None:
+    """Where all is normal the bootstrap says what Fisher's transform does, and both cover."""
+    random = np.random.default_rng(3)
+    widths, hits, trials = [], 0, 60
+    for _ in range(trials):
+        points = random.standard_normal((300, 3))
+        y = 0.5 * points[:, 0] + random.standard_normal(300)
+        found = screening.partial_rank_correlations(y[None], points)
+        ends = np.arctanh(np.array([found.low[0], found.high[0]]))
+        widths.append((ends[1] - ends[0]) / 2)
+        # Of ranks: Pearson's 0.5/sqrt(1.25), by Spearman's 6/pi asin(r/2) where nothing else acts.
+        truth = 6 / np.pi * np.arcsin(0.5 / np.sqrt(1.25) / 2)
+        hits += int(found.low[0, 0] < truth < found.high[0, 0])
+    fisher = 1.96 / np.sqrt(300 - 3 - 2)
+    np.testing.assert_allclose(np.mean(widths, axis=0), fisher, rtol=0.1)
+    assert hits >= 0.95 * trials - 2 * np.sqrt(trials * 0.95 * 0.05)
 
 
 def test_derivative_bound_holds_and_is_that_of_salib() -> None:
@@ -154,7 +174,10 @@ def test_derivative_bound_holds_and_is_that_of_salib() -> None:
         ]
     )
     variance = A**2 / 8 + B * np.pi**4 / 5 + B**2 * np.pi**8 / 18 + 0.5
-    found = screening.derivative_based(2 * np.pi * slope[None], np.array([variance]))
+    # Sums of parts are those of the whole.
+    slopes = screening.SquaredSlopes.of(2 * np.pi * slope[None, :, :1000])
+    slopes = slopes + screening.SquaredSlopes.of(2 * np.pi * slope[None, :, 1000:])
+    found = screening.derivative_based(slopes, np.array([variance]))
     assert np.all(found.bound[0] > total)
     # Closed form of E[(df/dx_2)^2] = A^2/2 over x, of Sobol and Kucherenko 2009.
     exact = (2 * np.pi) ** 2 * A**2 / 2 / np.pi**2 / variance
@@ -164,9 +187,7 @@ def test_derivative_bound_holds_and_is_that_of_salib() -> None:
     near = np.repeat(cube, 4, axis=0)
     near[np.arange(len(near)) % 4 > 0, np.tile([0, 1, 2], 4096)] += delta
     salib = salib_dgsm.analyze(problem, near, ishigami(near), num_resamples=10)
-    sampled = screening.derivative_based(
-        2 * np.pi * slope[None], np.array([float(np.var(ishigami(cube)))])
-    )
+    sampled = screening.derivative_based(slopes, np.array([float(np.var(ishigami(cube)))]))
     np.testing.assert_allclose(sampled.mean_square[0], salib["vi"], rtol=1e-3)
     np.testing.assert_allclose(sampled.bound[0], salib["dgsm"], rtol=1e-3)
 

@@ -136,11 +136,9 @@ def test_everything_wrong_is_said_at_once() -> None:
         arms=["ketamin"],
         hours=["3 h"],
         readouts=["madr"],
-        methods=["dgsm"],
     )
     assert set(again.values()) == {
         "empty_range", "categorical", "out_of_range", "shared", "unknown_name", "unknown_time",
-        "subject",
     }  # fmt: skip
     assert problems(parameters=["score.baseline", "score.baseline"])
     assert problems(parameters=[]) == {"sensitivity.parameters": "missing"}

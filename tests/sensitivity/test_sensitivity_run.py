@@ -19,6 +19,8 @@ from ketjax.population import draw
 from ketjax.sensitivity import rows as rows_module
 from ketjax.sensitivity import run as run_module
 from ketjax.sensitivity import sobol
+from ketjax.sensitivity.designs import sobol_points
+from ketjax.sensitivity.gradients import Derivatives
 from ketjax.sensitivity.groups import open_group, rows_of
 from ketjax.sensitivity.plan import SensitivityStudy
 from ketjax.sensitivity.report import records
@@ -222,21 +224,53 @@ def test_derivatives_are_those_of_the_rows(tmp_path: Path) -> None:
     assert [one.name for one in factors] == kept["parameter"].values.tolist()
     first = json.loads(design.attrs["methods"])["sobol"][0]
     cube = design["unit_cube"].values.T[first :: FACTORS + 2][:8]
+    whole, derivative = Derivatives(asked, factors, cube)(0)
     rows, step = Rows(asked, factors), 1e-4
+    middle = rows.march(cube)
+    for name in asked.readouts:
+        np.testing.assert_allclose(whole[name], middle[name], rtol=1e-9)
     for k in range(FACTORS):
         shift = step * np.eye(FACTORS)[k]
-        high, low = (
-            rows.march(ndtr(ndtri(cube) + way * shift))["plasma_ketamine"][0, 1:] for way in (1, -1)
-        )
-        slope = kept["derivative"].values[:, k]
-        np.testing.assert_allclose(slope, (high - low) / (2 * step), rtol=2e-3, atol=1e-3)
-    total = open_group(outcome.path, "sobol")["plasma_ketamine"].isel(samples=-1)
-    total = total.sel(index="total", arm="ketamine", time=[2 / 3, 8.0]).values.T
-    bound, error = (kept["dgsm"].sel(index=name).values for name in ("bound", "bound_error"))
-    assert np.all(bound + 4 * error >= total)
-    assert kept["output"].values[1] == "plasma_ketamine in ketamine at 8 h"
+        high, low = (rows.march(ndtr(ndtri(cube) + way * shift)) for way in (1, -1))
+        for name in asked.readouts:
+            slope = (high[name] - low[name]) / (2 * step)
+            np.testing.assert_allclose(derivative[name][k], slope, rtol=2e-3, atol=1e-3)
+    sobol_group = open_group(outcome.path, "sobol").isel(samples=-1).sel(arm="ketamine")
+    for name in asked.readouts:
+        one = kept.sel(arm="ketamine")
+        assert one[f"reason.{name}"].values.tolist() == [1, 0, 0]  # nothing is there at the start
+        bound, error = (one[name].sel(index=index).values for index in ("bound", "bound_error"))
+        total, off = (sobol_group[name].sel(index=i).values for i in ("total", "total_error"))
+        assert np.all((bound + 4 * error)[:, 1:] >= (total - 4 * off)[:, 1:])
+    bound = kept["plasma_ketamine"].sel(index="bound", arm="ketamine", time=2 / 3).values
     line = next(records(outcome.path, "dgsm", asked, ["ketamine"]))
-    assert line["bound_low"] < line["bound"] == bound[0].max()
+    assert line["bound_low"] < line["bound"] == bound.max()
+    assert line["output"] == "plasma_ketamine" and line["hour"] == 2 / 3
+
+
+def test_derivatives_of_populations() -> None:
+    """By a typical value, a spread and a correlation, against differences of whole populations."""
+    volume, clearance = (
+        "pharmacokinetics.central_volume",
+        "pharmacokinetics.hepatic_intrinsic_clearance",
+    )
+    asked = study(
+        "float64", methods=["dgsm"], gradients=8, patients=6,
+        parameters=[volume, f"{volume}.spread", f"{volume} ~ {clearance}"],
+    )  # fmt: skip
+    cube = sobol_points(8, 3, 2)
+    found, slopes = Derivatives(asked, asked.factors, cube)(0)
+    rows, step = Rows(asked, asked.factors), 1e-4
+    assert found["plasma_ketamine_sd"].shape == (2, 3, 8)
+    for name in ("plasma_ketamine_mean", "plasma_norketamine_sd"):
+        # A patient who goes again on finer steps differs by their error.
+        np.testing.assert_allclose(found[name], rows.march(cube)[name], rtol=1e-6)
+        for k in range(3):
+            shift = step * np.eye(3)[k]
+            high, low = (rows.march(ndtr(ndtri(cube) + way * shift))[name] for way in (1, -1))
+            np.testing.assert_allclose(
+                slopes[name][k], (high - low) / (2 * step), rtol=2e-3, atol=1e-4
+            )
 
 
 def test_command(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,6 +88,25 @@ def test_readouts_are_those_of_the_march_and_gradients_those_of_differences(syst
         np.testing.assert_allclose(from_leaves[0, k], difference, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.parametrize("keep", [True, False])
+def test_columns_of_a_jacobian_are_those_of_its_rows(mesh, adjoint, keep):
+    """<row, J direction> = <J' row, direction>, patient by patient, over all outputs."""
+    tape = adjoint.march(mesh, _start(), _population(), FORCING, DOSES, keep=keep)
+    rows = _cotangents(tape, 2)
+    from_y0, from_leaves = adjoint.pull(tape, rows)
+    random = np.random.default_rng(6)
+    to_y0, to_leaves = (
+        random.standard_normal((3, *part.shape[1:])) for part in (from_y0, from_leaves)
+    )
+    along = adjoint.push(tape, to_y0, to_leaves)
+    assert along.shape == (3, *tape.readouts.shape)
+    forward = np.einsum("rctp,dctp->rdp", rows, along)
+    back = np.einsum("rsp,dsp->rdp", from_y0, to_y0) + np.einsum(
+        "rlp,dlp->rdp", from_leaves, to_leaves
+    )
+    np.testing.assert_allclose(forward, back, rtol=1e-9, atol=1e-12)
+
+
 def test_states_that_were_not_kept_are_computed_again(mesh, adjoint):
     kept = adjoint.march(mesh, _start(), _population(), FORCING, DOSES)
     again = adjoint.march(mesh, _start(), _population(), FORCING, DOSES, keep=False)
