@@ -50,6 +50,7 @@ def measure_in(
 ) -> Iterator[Figure]:
     """The same with stores in a folder, the largest of so many patients."""
     gc.set_threshold(100_000)  # as the command `ketjax` does
+    folder.mkdir(parents=True, exist_ok=True)
     store = write_store(folder / f"aggregation_{patients}.zarr", patients)
     numbers = patients * len(VARIABLES) * len(TIMES)
     seconds = {"read": [], "summarise": []}
@@ -140,8 +141,9 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="where stores are made")
     parser.add_argument("--repetitions", type=int, default=5)
     options = parser.parse_args()
-    found = measure_in(options.folder, options.patients, options.repetitions)
-    sys.stdout.write(table(list(found)) + "\n")
+    for figure in measure_in(options.folder, options.patients, options.repetitions):
+        sys.stdout.write(table([figure]) + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

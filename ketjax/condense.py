@@ -16,8 +16,11 @@ from ketjax import dataset as store
 from ketjax.analysis.aggregation import Course, sketch_block
 from ketjax.analysis.bins import Ruler
 from ketjax.analysis.sketches import Row, packed, unpacked
+from ketjax.analysis.strata import Division, Strata, division_of, kept_divisions
 from ketjax.analysis.summaries import tally
 from ketjax.dataset.condensed import WHOLE, part_of, read_condensed, write_condensed
+from ketjax.errors import Problem, StoreError, StudyError, check_name
+from ketjax.model.laws import Law
 from ketjax.observation import RATED, READABLE
 from ketjax.study import Study
 
@@ -57,19 +60,61 @@ def write_shard(
     if study.output.keep == "all":
         return store.write_shard(path, index, arrays, digest=digest, facts=facts)
     kept = {name: values for name, values in arrays.items() if name not in study.readouts}
-    sketches = sketched(study, arrays)
+    sketches = sketched(study, arrays, kept_divisions(store.read_attributes(path)))
     return store.write_shard(path, index, kept, sketches=sketches, digest=digest, facts=facts)
 
 
-def sketched(study: Study, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Sketches and sums of a shard, as arrays for the store."""
+def divisions_kept(study: Study, laws: Mapping[str, tuple[float, Law]]) -> dict[str, Division]:
+    """What divides the patients of whose strata a study keeps sketches.
+
+    Args:
+        study: What is asked.
+        laws: Of what varies between its patients, by path.
+
+    Returns:
+        By how it was asked for.
+
+    Raises:
+        StudyError: Something does not vary, or cannot be divided before all patients are known.
+    """
+    found, problems = {}, []
+    for k, by in enumerate(study.output.strata):
+        trait, place = by.partition(":")[0], f"output.strata[{k}]"
+        if trait not in laws and trait != "baseline_madrs":
+            problems += check_name(place, trait, (*laws, "baseline_madrs"), "trait that varies")
+            continue
+        try:
+            found[by] = division_of(by, len(laws[trait][1].shares) if trait in laws else 0)
+        except StoreError as error:
+            problems.append(Problem(place, str(error), by, code="bounds"))
+    if problems:
+        raise StudyError(problems)
+    return found
+
+
+def sketched(
+    study: Study, arrays: Mapping[str, np.ndarray], divisions: Mapping[str, Division]
+) -> dict[str, np.ndarray]:
+    """Sketches and sums of a shard, as arrays for the store.
+
+    Args:
+        study: What is asked.
+        arrays: All that is known of its patients, by name.
+        divisions: What divides them.
+    """
     rows: list[Row] = []
     status = arrays["status"]
-    everybody = np.zeros(status.shape[-1], np.int8)
+    strata = [
+        (division, division.code(arrays[division.trait] if division.trait else status))
+        for division in divisions.values()
+    ]
     for course in courses_kept(study):
         ruler = Ruler.of(course.scale or 1.0)
         for arm, own in enumerate(status):
-            rows += sketch_block(arrays[course.name][arm], own, everybody, None, 1, ruler)[0].rows
+            for division, code in strata:
+                count = len(division.labels)
+                parts = sketch_block(arrays[course.name][arm], own, code, None, count, ruler)
+                rows += [row for part in parts for row in part.rows]
     found = packed(rows)
     if RATED in study.readouts:
         patients = {
@@ -80,7 +125,8 @@ def sketched(study: Study, arrays: Mapping[str, np.ndarray]) -> dict[str, np.nda
         if "dropout_time" in arrays:
             patients["dropout_time"] = (("arm", "patient"), arrays["dropout_time"])
         shard = xr.Dataset(patients, {"arm": list(study.arms), "time": list(study.times)})
-        found["tally"] = tally(shard).to_numpy()
+        members = [Strata("", d.labels, code).members for d, code in strata]
+        found["tally"] = tally(shard, np.concatenate(members)).to_numpy()
     return found
 
 

@@ -70,6 +70,7 @@ def run(
     recipe = recipe_of(study)
     check_recipe(recipe)
     check_arms(study)
+    condense.divisions_kept(study, recipe.laws())
 
     def ready() -> Simulation | None:
         return simulation_of(study, recipe) if workers is None else None

@@ -14,7 +14,8 @@ import ketjax
 from ketjax import dataset as store
 from ketjax import trials
 from ketjax.analysis.aggregation import describe_courses
-from ketjax.condense import courses_kept
+from ketjax.analysis.strata import describe_divisions
+from ketjax.condense import courses_kept, divisions_kept
 from ketjax.errors import Problem, StudyError
 from ketjax.model.laws import Law
 from ketjax.model.overrides import OVERRIDES
@@ -313,7 +314,10 @@ def create(
             "comment": "research model, not for clinical use",
             **({} if study.set is None else {"parameter_set": study.set.name}),
             **(
-                {"sketched": describe_courses(courses_kept(study))}
+                {
+                    "sketched": describe_courses(courses_kept(study)),
+                    "sketched_strata": describe_divisions(divisions_kept(study, recipe.laws())),
+                }
                 if study.output.keep == "summaries"
                 else {}
             ),

@@ -93,6 +93,8 @@ class Output(Section):
         readouts: courses in time.
         keep: trajectories of all patients, or summaries of them in their place; outcomes and drawn
             parameters are kept of all patients either way.
+        strata: traits that divide the patients of whom summaries are kept, as `--by` has them: with
+            bounds, `demography.age:30,50`, or of a few whole numbers alone, `demography.female`.
         outcomes: what a trial writes down of each patient in each arm.
         outcome_score: the score from which outcomes are read.
         relapse: rule by which a responder counts as lost.
@@ -102,6 +104,7 @@ class Output(Section):
     times: Times
     readouts: Readouts = Field(default="all", validate_default=True)
     keep: Literal["all", "summaries"] = "all"
+    strata: Annotated[tuple[str, ...], Field(strict=False)] = ()
     outcomes: Outcomes = ()
     outcome_score: Literal["madrs_rated", "madrs"] = "madrs_rated"
     relapse: Annotated[str, known("relapse rule", "relapse_rules")] | None = None

@@ -13,7 +13,7 @@ from ketjax import corridor, preparation, simulate
 from ketjax.analysis import aggregate, bands, spreads, summarise
 from ketjax.cli import app
 from ketjax.dataset import disagreement, verify
-from ketjax.errors import StoreError
+from ketjax.errors import StoreError, StudyError
 from ketjax.figures import plot_cascade, plot_response
 from ketjax.restoration import restore
 from ketjax.study import Study
@@ -206,3 +206,35 @@ def test_mistakes_of_the_command_are_told(full: Path) -> None:
     ):
         found, out, errors = call(full, *options)
         assert found == code and said in " ".join(errors.split()) and not out, options
+
+
+STRATA = ("demography.female", "demography.age:30,50")
+
+
+def test_strata_of_summaries_are_those_of_the_trajectories(
+    study: Study, full: Path, tmp_path: Path
+) -> None:
+    divided = study.replace(keep="summaries", strata=STRATA)
+    few = ketjax.open_store(corridor.run(divided, tmp_path / "divided.zarr"))
+    all_ = ketjax.open_store(full)
+    for by in (None, *STRATA):
+        expected, found = aggregate(all_, by=by), aggregate(few, by=by)
+        assert expected["stratum"].values.tolist() == found["stratum"].values.tolist()
+        for name, array in expected.data_vars.items():
+            assert found[name].values.tobytes() == array.values.tobytes(), (by, name)
+        for missing in ("none", "last"):
+            known = summarise(all_, [24.0, 28.0], missing=missing, by=by)
+            xr.testing.assert_identical(summarise(few, [24.0, 28.0], missing=missing, by=by), known)
+    for ask in ({"by": "demography.age:4"}, {"by": STRATA[0], "weighted": True}):
+        with pytest.raises(StoreError, match=r"strata \(demography.female, demography.age:30,50\)"):
+            summarise(few, [24.0], **ask)
+
+
+def test_strata_that_cannot_be_kept_are_refused(study: Study, tmp_path: Path) -> None:
+    asked = ("demography.agee:30,50", "demography.age:4", "demography.age", "score.baseline:50,30")
+    with pytest.raises(StudyError) as caught:
+        corridor.run(study.replace(keep="summaries", strata=asked), tmp_path / "none.zarr")
+    said = str(caught.value)
+    assert "did you mean demography.age" in said and not (tmp_path / "none.zarr").exists()
+    assert said.count("bounds are needed, such as demography.age:30,50") == 2
+    assert "bounds must rise" in said

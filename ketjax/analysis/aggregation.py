@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ketjax.analysis.bins import KEPT_BITS, Ruler
 from ketjax.analysis.scalars import STATISTICS, is_scalar, scalar_table, stacked_tables
 from ketjax.analysis.sketches import PIECE, Sketch, unpacked
-from ketjax.analysis.strata import Strata, relative_weight, strata_of
+from ketjax.analysis.strata import Strata, kept_divisions, kept_places, relative_weight, strata_of
 from ketjax.dataset.schema import OK, STATUS_FLAGS
 from ketjax.errors import StoreError, did_you_mean
 
@@ -160,17 +160,15 @@ def tables_of(
     """Statistics of courses by name, each of shape (arm, stratum, ...), quantiles last.
 
     Raises:
-        StoreError: The store keeps sketches of all its patients, and strata or weights are asked.
+        StoreError: The store keeps sketches, but not of these strata, or weights are asked.
     """
     shapes = {c.name: tuple(dataset.sizes[axis] for axis in c.axes) for c in courses}
-    if "sketched" in dataset.attrs:
-        if courses and (strata.trait or weight is not None):
-            raise StoreError(
-                "the store keeps summaries of all its patients instead of trajectories: courses "
-                "have no strata and no weights; run the study with --keep all for them"
-            )
+    if courses and "sketched" in dataset.attrs:
+        places = kept_places(dataset.attrs, strata.by, weight is not None)
         return {
-            c.name: stacked_tables([_statistics([arm], quantiles, shapes[c.name]) for arm in arms])
+            c.name: stacked_tables(
+                [_statistics(a[places], quantiles, shapes[c.name]) for a in arms]
+            )
             for c, arms in kept_sketches(dataset, courses)
         }
     status = dataset["status"].transpose("arm", "patient").to_numpy()
@@ -187,20 +185,22 @@ def tables_of(
 
 def kept_sketches(
     dataset: xr.Dataset, courses: Sequence[Course]
-) -> Iterator[tuple[Course, list[Sketch]]]:
-    """Sketches that a store keeps: of each course, one an arm."""
+) -> Iterator[tuple[Course, list[list[Sketch]]]]:
+    """Sketches that a store keeps: of each course and arm, one a stratum, everybody's first."""
     arrays = {
         str(name).removeprefix("sketch."): dataset[name].to_numpy()
         for name in dataset
         if str(name).startswith("sketch.")
     }
     rows, start = unpacked(arrays), 0
+    strata = sum(len(division.labels) for division in kept_divisions(dataset.attrs).values())
     for course in courses_of(dataset).values():
         length = int(np.prod([dataset.sizes[axis] for axis in course.axes]))
         arms = []
         for _ in range(dataset.sizes["arm"]):
-            arms.append(Sketch(ruler_of(dataset, course), rows[start : start + length]))
-            start += length
+            ends = range(start, start + strata * length, length)
+            arms.append([Sketch(ruler_of(dataset, course), rows[k : k + length]) for k in ends])
+            start += strata * length
         if course in courses:
             yield course, arms
 

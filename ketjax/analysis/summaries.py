@@ -14,7 +14,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from ketjax.analysis.draws import between_draws, format_interval
-from ketjax.analysis.strata import relative_weight, strata_of
+from ketjax.analysis.strata import kept_divisions, kept_places, relative_weight, strata_of
 from ketjax.dataset.schema import DRAW, NOT_RUN, OK
 from ketjax.errors import StoreError
 
@@ -41,7 +41,7 @@ WAYS: tuple[Missing, ...] = ("none", "last", "entry")
 """The same in the order in which a store without trajectories holds sums."""
 
 
-TALLY = ("change", "square", "responders", "remitters", "n_ok", "n_not_run", "n_left")
+TALLY = ("change", "square", "responders", "remitters", "n_ok", "n_not_run", "n_left", "patients")
 """What is added up over patients, in whole numbers; changes in units of `PART`."""
 
 
@@ -80,28 +80,20 @@ def summarise(
     hours = [float(hour) for hour in hours]
     if "tally" in dataset:
         kept = _finished(_kept_tally(dataset, hours, missing, weighted, by))
-        return _describe(kept).transpose("arm", "hour")
-    responds, remits, change, left, counted = _patients(dataset, hours, missing)
+        return _describe(kept).transpose("arm", ..., "hour")
+    patients = _patients(dataset, hours, missing)
     weight = None
     if weighted:
         weight = xr.DataArray(relative_weight(dataset), dims="patient")
     strata = strata_of(dataset, by)
-    parts = []
-    for code in range(len(strata.labels)):
-        own = xr.DataArray(strata.code == code, dims="patient") if by else xr.DataArray(True)
-        sums = _sums(counted & own, change, responds, remits, weight)
-        sums["n_left"] = (left & counted & own).sum("patient")
-        status = dataset["status"]
-        sums["n_not_run"] = ((status == NOT_RUN) & own).sum("patient")
-        sums["patients"] = xr.ones_like(status, int).where(own, 0).sum("patient")
-        parts.append(sums)
-    whole = xr.concat(parts, "stratum").compute()  # one pass: every chunk is read once
-    assert isinstance(whole, xr.Dataset)
+    # One pass: every chunk is read once.
+    whole = _strata_sums(dataset, strata.members, patients, weight).compute()
     whole = whole.assign_coords(stratum=list(strata.labels)) if by else whole.isel(stratum=0)
     if missing == "none":
         whole = whole.drop_vars("n_left")
     described = _describe(_finished(whole))
     if DRAW.name in dataset and not by:
+        responds, remits, change, _, counted = patients
         shares = {"response": 100.0 * responds, "remission": 100.0 * remits}
         quantities = {
             name: array.assign_attrs(described[name].attrs)
@@ -112,26 +104,43 @@ def summarise(
     return described.transpose("arm", ..., "hour")
 
 
-def tally(dataset: xr.Dataset) -> xr.DataArray:
+def tally(dataset: xr.Dataset, strata: npt.NDArray[np.bool_]) -> xr.DataArray:
     """What `summarise` adds up, of some patients at all times, for a store without trajectories.
 
     Args:
         dataset: ``madrs_rated``, ``baseline_madrs``, ``status`` and, if patients leave,
             ``dropout_time``.
+        strata: Who belongs to each stratum, (stratum, patient).
 
     Returns:
-        Whole numbers with dims ``missing`` (as in `WAYS`), ``sum`` (as in `TALLY`), ``arm`` and
-        ``time``.
+        Whole numbers with dims ``missing`` (as in `WAYS`), ``sum`` (as in `TALLY`), ``arm``,
+        ``stratum`` and ``time``.
     """
     hours, found = dataset["time"].to_numpy().tolist(), []
     for missing in WAYS if "dropout_time" in dataset else WAYS[:1]:
-        responds, remits, change, left, counted = _patients(dataset, hours, missing)
-        sums = _sums(counted, change, responds, remits, None)
-        sums["n_left"] = (left & counted).sum("patient")
-        sums["n_not_run"] = (dataset["status"] == NOT_RUN).sum("patient")
-        found.append(sums[list(TALLY)].to_dataarray("sum"))
+        parts = _strata_sums(dataset, strata, _patients(dataset, hours, missing), None)
+        found.append(parts[list(TALLY)].to_dataarray("sum"))
     whole = xr.concat(found, "missing").rename(hour="time")
-    return whole.transpose("missing", "sum", "arm", "time").astype(np.int64)
+    return whole.transpose("missing", "sum", "arm", "stratum", "time").astype(np.int64)
+
+
+def _strata_sums(
+    dataset: xr.Dataset,
+    strata: npt.NDArray[np.bool_],
+    patients: tuple[xr.DataArray, ...],
+    weight: xr.DataArray | None,
+) -> xr.Dataset:
+    """What is added up of each stratum, `strata` and `patients` as in `tally` and `_patients`."""
+    responds, remits, change, left, counted = patients
+    status, parts = dataset["status"], []
+    for chosen in strata:
+        own = xr.DataArray(chosen, dims="patient")
+        sums = _sums(counted & own, change, responds, remits, weight)
+        sums["n_left"] = (left & counted & own).sum("patient")
+        sums["n_not_run"] = ((status == NOT_RUN) & own).sum("patient")
+        sums["patients"] = xr.ones_like(status, int).where(own, 0).sum("patient")
+        parts.append(sums)
+    return xr.concat(parts, "stratum")
 
 
 def _patients(
@@ -186,21 +195,23 @@ def _kept_tally(
     dataset: xr.Dataset, hours: list[float], missing: Missing, weighted: bool, by: str | None
 ) -> xr.Dataset:
     """Sums that a store without trajectories holds."""
-    if weighted or by:
-        raise StoreError(
-            "the store keeps summaries of all its patients instead of trajectories: scores have no "
-            "strata and no weights; run the study with --keep all for them"
-        )
+    places = kept_places(dataset.attrs, by, weighted)
     way = WAYS.index(missing)
     if way >= dataset.sizes["missing"]:
         raise StoreError(
             "the store has no variable dropout_time; ask for it in the study: [output] outcomes"
         )
-    kept = dataset["tally"].isel(missing=way, time=_output_times(dataset, hours)).compute()
+    kept = dataset["tally"].isel(missing=way, time=_output_times(dataset, hours), stratum=places)
+    if by:
+        labels = kept_divisions(dataset.attrs)[by].labels
+        kept = kept.assign_coords(stratum=list(labels))
+    else:
+        kept = kept.isel(stratum=0)
+    kept = kept.compute()
     kept = kept.drop_vars("time").rename(time="hour").assign_coords(hour=hours)
     sums = xr.Dataset({name: kept.isel(sum=place) for place, name in enumerate(TALLY)})
     sums["n_not_run"] = sums["n_not_run"].isel(hour=0, drop=True)
-    sums["patients"] = xr.full_like(sums["n_not_run"], dataset.sizes["patient"])
+    sums["patients"] = sums["patients"].isel(hour=0, drop=True)
     return sums.drop_vars("n_left") if missing == "none" else sums
 
 

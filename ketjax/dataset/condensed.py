@@ -31,7 +31,7 @@ AXES: dict[str, tuple[str, ...]] = {
     "first": ("sketch_row",),
     "width": ("sketch_row",),
     "counts": ("sketch_bin",),
-    "tally": ("missing", "sum", "arm", "time"),
+    "tally": ("missing", "sum", "arm", "stratum", "time"),
 }
 """Arrays of the sketches of all courses, arms, regions and times, in this order; dimensions."""
 

@@ -53,7 +53,7 @@ ROOMS: dict[str, tuple[str, str]] = {
         "numpy scipy",
     ),
     "vocabulary": ("analysis fields model observation population schedule simulate trials", ""),
-    "condense": ("analysis dataset observation study", "numpy xarray"),
+    "condense": ("analysis dataset errors model observation study", "numpy xarray"),
     "doctor": ("backend solve", "jax numpy"),
     "audit": ("model population simulate study", "jax numpy"),
     "preparation": (
