@@ -36,10 +36,18 @@ def print_numbers(
 ) -> None:
     """Print quantiles and means of variables by arm, stratum, region and time."""
     from ketjax.analysis import aggregate, describe_error
+    from ketjax.backend import usable_cores
 
     if unfit := [q for q in quantiles if not 0.0 <= q <= 1.0]:
         raise typer.BadParameter(f"--quantiles {unfit[0]:g}: shares between 0 and 1 are needed")
-    found = aggregate(dataset, variables, by=by, quantiles=quantiles, weighted=weighted)
+    found = aggregate(
+        dataset,
+        variables,
+        by=by,
+        quantiles=quantiles,
+        weighted=weighted,
+        processes=usable_cores(),
+    )
     records = [record for name in variables for record in _records(found, name)]
     _print(records, format_)
     if format_ == "text":

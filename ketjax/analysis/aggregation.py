@@ -1,9 +1,10 @@
 """Aggregation: what a population did in numbers, from sketches of every patient.
 
-A store is read once, one Dask task a shard; a task leaves sketches (`sketches`), which are merged
-as a tree. The result is the same to the bit whatever the chunks and however many work on it. A
-store that keeps summaries instead of trajectories holds the same sketches, and is read by the same
-functions.
+A store is read once, a Dask task going from shard to shard; it leaves sketches (`sketches`), which
+are merged as a tree. Any scheduler of Dask will do. Counting holds Python's lock, so that its usual
+threads are hardly faster than one of them; `processes` are. The result is the same to the bit
+whatever the chunks and however many work on it. A store that keeps summaries instead of
+trajectories holds the same sketches, and is read by the same functions.
 """
 
 import json
@@ -15,6 +16,7 @@ import dask
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from ketjax.analysis.bins import KEPT_BITS, Ruler
 from ketjax.analysis.scalars import STATISTICS, is_scalar, scalar_table, stacked_tables
@@ -28,6 +30,12 @@ FIRST_PATIENTS = 1024
 
 MERGED = 8
 """Sketches merged in one task."""
+
+LEAST_BYTES = 2**30
+"""Numbers that are worth processes of their own, which take a second to start."""
+
+MOST_TASKS = 64
+"""Tasks of a summary, if there are no more courses and arms."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,7 @@ def aggregate(
     by: str | None = None,
     quantiles: Sequence[float] = (0.05, 0.5, 0.95),
     weighted: bool = False,
+    processes: int = 0,
 ) -> xr.Dataset:
     """Summarise readouts, outcomes and traits of all patients whose simulation succeeded.
 
@@ -88,6 +97,9 @@ def aggregate(
         by: What divides the patients, as in `strata_of`.
         quantiles: Fractions between 0 and 1.
         weighted: Use the weights of the store.
+        processes: So many processes read and count where there is enough to do for them, if Dask is
+            not told otherwise; a script needs the usual guard of its main module then. 0: as Dask
+            is told.
 
     Returns:
         Dataset with dims ``arm``, ``stratum``, ``region`` and ``time`` where there are any, and
@@ -114,7 +126,7 @@ def aggregate(
     strata = strata_of(dataset, by)
     weight = relative_weight(dataset) if weighted else None
     courses = [known[name] for name in names if name in known]
-    tables = tables_of(dataset, courses, quantiles, strata, weight)
+    tables = tables_of(dataset, courses, quantiles, strata, weight, processes)
     found: dict[str, Any] = {"n": _numbers(dataset, strata)}
     for name in names:
         if name in known:
@@ -156,6 +168,7 @@ def tables_of(
     quantiles: Sequence[float],
     strata: Strata,
     weight: NDArray[np.float64] | None,
+    processes: int = 0,
 ) -> dict[str, dict[str, NDArray]]:
     """Statistics of courses by name, each of shape (arm, stratum, ...), quantiles last.
 
@@ -172,14 +185,19 @@ def tables_of(
             for c, arms in kept_sketches(dataset, courses)
         }
     status = dataset["status"].transpose("arm", "patient").to_numpy()
+    # As few tasks as keep all hands busy: a sketch that stays where it was made is not sent.
+    groups = -(-MOST_TASKS // max(1, len(courses) * len(status)))
     wanted = {
         c.name: [
-            _table(_parts(dataset, c, arm, own, strata, weight), quantiles, shapes[c.name])
+            _table(_parts(dataset, c, arm, own, strata, weight, groups), quantiles, shapes[c.name])
             for arm, own in enumerate(status)
         ]
         for c in courses
     }
-    (found,) = dask.compute(wanted)  # type: ignore[attr-defined]
+    told = dask.config.get("scheduler", None) is not None
+    large = sum(dataset[c.name].nbytes for c in courses) >= LEAST_BYTES
+    how = {"scheduler": "processes", "num_workers": processes, "chunksize": 1}
+    (found,) = dask.compute(wanted, **(how if processes > 1 and large and not told else {}))  # type: ignore[attr-defined]
     return {name: stacked_tables(arms) for name, arms in found.items()}
 
 
@@ -245,6 +263,17 @@ def sketch_block(
     return found
 
 
+class _Unread:
+    """An array that a task reads block by block; no dataclass, for Dask would look into it."""
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+
+    def block(self, k: int) -> NDArray[np.floating]:
+        """Patients of one shard."""
+        return self.array.to_delayed().ravel()[k].compute(scheduler="synchronous")
+
+
 def _parts(
     dataset: xr.Dataset,
     course: Course,
@@ -252,20 +281,57 @@ def _parts(
     status: NDArray[np.int8],
     strata: Strata,
     weight: NDArray[np.float64] | None,
+    groups: int,
 ) -> list[Any]:
-    """Tasks that sketch a course in one arm, one a shard."""
+    """Tasks that sketch a course in one arm, each of them shard after shard."""
     array = dataset[course.name].isel(arm=arm).transpose(*course.axes, "patient")
     if not array.chunks:
         array = array.chunk(patient=PIECE)
     array = array.chunk(dict.fromkeys(course.axes, -1))
-    ruler, sketch = ruler_of(dataset, course), dask.delayed(sketch_block, pure=False)  # type: ignore[attr-defined]
-    tasks, start = [], 0
-    for block, length in zip(array.data.to_delayed().ravel(), array.data.chunks[-1], strict=True):
-        here = slice(start, start + length)
+    ruler, sketch = ruler_of(dataset, course), dask.delayed(sketch_shards, pure=False)  # type: ignore[attr-defined]
+    ends = np.cumsum([0, *array.data.chunks[-1]])
+    tasks = []
+    for blocks in np.array_split(np.arange(ends.size - 1), min(groups, ends.size - 1)):
+        here = slice(int(ends[blocks[0]]), int(ends[blocks[-1] + 1]))
         own = None if weight is None else weight[here]
-        tasks.append(sketch(block, status[here], strata.code[here], own, len(strata.labels), ruler))
-        start += length
+        code = strata.code[here]
+        unread = _Unread(array.data)
+        tasks.append(sketch(unread, blocks, status[here], code, own, len(strata.labels), ruler))
     return tasks
+
+
+def sketch_shards(
+    unread: _Unread,
+    blocks: NDArray[np.int64],
+    status: NDArray[np.int8],
+    code: NDArray[np.int8],
+    weight: NDArray[np.float64] | None,
+    strata: int,
+    ruler: Ruler,
+) -> list[Sketch]:
+    """Sketches of the patients of some shards, read one after the other.
+
+    Args:
+        unread: Where they are.
+        blocks: Numbers of the shards.
+        status: Of the patients of all of them, as are `code` and `weight` in `sketch_block`.
+        code: Stratum of each patient.
+        weight: Of each patient in units of the mean, or None.
+        strata: Number of strata.
+        ruler: Bins and unit.
+    """
+    whole: list[Sketch] = []
+    start = 0
+    # BLAS waits for its threads in a busy loop, which costs the others more than it gains.
+    with threadpool_limits(1, "blas"):
+        for k in blocks.tolist():
+            values = unread.block(k)
+            here = slice(start, start + values.shape[-1])
+            start = here.stop
+            own = None if weight is None else weight[here]
+            part = sketch_block(values, status[here], code[here], own, strata, ruler)
+            whole = merged([whole, part]) if whole else part
+    return whole
 
 
 def _table(parts: list[Any], quantiles: Sequence[float], shape: tuple[int, ...]) -> Any:
