@@ -13,9 +13,10 @@ import numpy as np
 import xarray as xr
 
 from ketjax import dataset as store
-from ketjax.analysis.aggregation import Course, sketch_block
+from ketjax.analysis.aggregation import Course
 from ketjax.analysis.bins import Ruler
 from ketjax.analysis.sketches import Row, packed, unpacked
+from ketjax.analysis.sketching import sketch_block
 from ketjax.analysis.strata import Division, Strata, division_of, kept_divisions
 from ketjax.analysis.summaries import tally
 from ketjax.dataset.condensed import WHOLE, part_of, read_condensed, write_condensed

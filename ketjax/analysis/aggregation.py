@@ -16,13 +16,13 @@ import dask
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from ketjax.analysis.bins import KEPT_BITS, Ruler
 from ketjax.analysis.scalars import STATISTICS, is_scalar, scalar_table, stacked_tables
 from ketjax.analysis.sketches import PIECE, Sketch, unpacked
+from ketjax.analysis.sketching import Unread, merged, sketch_shards
 from ketjax.analysis.strata import Strata, kept_divisions, kept_places, relative_weight, strata_of
-from ketjax.dataset.schema import OK, STATUS_FLAGS
+from ketjax.dataset.schema import STATUS_FLAGS
 from ketjax.errors import StoreError, did_you_mean
 
 FIRST_PATIENTS = 1024
@@ -234,46 +234,6 @@ def ruler_of(dataset: xr.Dataset, course: Course) -> Ruler:
     return Ruler.of(float(np.abs(first, where=np.isfinite(first), out=np.zeros_like(first)).max()))
 
 
-def sketch_block(
-    values: NDArray[np.floating],
-    status: NDArray[np.int8],
-    code: NDArray[np.int8],
-    weight: NDArray[np.float64] | None,
-    strata: int,
-    ruler: Ruler,
-) -> list[Sketch]:
-    """Sketches of some patients in one arm, one a stratum.
-
-    Args:
-        values: Shape (..., patient).
-        status: Shape (patient,); only those that are ok count.
-        code: Stratum of each patient.
-        weight: Of each patient in units of the mean, or None.
-        strata: Number of strata.
-        ruler: Bins and unit.
-    """
-    rows = np.asarray(values).reshape(-1, status.size)
-    ok = status == OK
-    found = []
-    for stratum in range(strata):
-        chosen = ok & (code == stratum)
-        here = slice(None) if chosen.all() else np.flatnonzero(chosen)
-        own = None if weight is None else weight[here]
-        found.append(Sketch.of(rows[:, here], ruler, own))
-    return found
-
-
-class _Unread:
-    """An array that a task reads block by block; no dataclass, for Dask would look into it."""
-
-    def __init__(self, array: Any) -> None:
-        self.array = array
-
-    def block(self, k: int) -> NDArray[np.floating]:
-        """Patients of one shard."""
-        return self.array.to_delayed().ravel()[k].compute(scheduler="synchronous")
-
-
 def _parts(
     dataset: xr.Dataset,
     course: Course,
@@ -295,43 +255,9 @@ def _parts(
         here = slice(int(ends[blocks[0]]), int(ends[blocks[-1] + 1]))
         own = None if weight is None else weight[here]
         code = strata.code[here]
-        unread = _Unread(array.data)
+        unread = Unread(array.data)
         tasks.append(sketch(unread, blocks, status[here], code, own, len(strata.labels), ruler))
     return tasks
-
-
-def sketch_shards(
-    unread: _Unread,
-    blocks: NDArray[np.int64],
-    status: NDArray[np.int8],
-    code: NDArray[np.int8],
-    weight: NDArray[np.float64] | None,
-    strata: int,
-    ruler: Ruler,
-) -> list[Sketch]:
-    """Sketches of the patients of some shards, read one after the other.
-
-    Args:
-        unread: Where they are.
-        blocks: Numbers of the shards.
-        status: Of the patients of all of them, as are `code` and `weight` in `sketch_block`.
-        code: Stratum of each patient.
-        weight: Of each patient in units of the mean, or None.
-        strata: Number of strata.
-        ruler: Bins and unit.
-    """
-    whole: list[Sketch] = []
-    start = 0
-    # BLAS waits for its threads in a busy loop, which costs the others more than it gains.
-    with threadpool_limits(1, "blas"):
-        for k in blocks.tolist():
-            values = unread.block(k)
-            here = slice(start, start + values.shape[-1])
-            start = here.stop
-            own = None if weight is None else weight[here]
-            part = sketch_block(values, status[here], code[here], own, strata, ruler)
-            whole = merged([whole, part]) if whole else part
-    return whole
 
 
 def _table(parts: list[Any], quantiles: Sequence[float], shape: tuple[int, ...]) -> Any:
@@ -340,15 +266,6 @@ def _table(parts: list[Any], quantiles: Sequence[float], shape: tuple[int, ...])
     while len(parts) > 1:
         parts = [merge(parts[k : k + MERGED]) for k in range(0, len(parts), MERGED)]
     return dask.delayed(_statistics, pure=False)(parts[0], quantiles, shape)  # type: ignore[attr-defined]
-
-
-def merged(parts: list[list[Sketch]]) -> list[Sketch]:
-    """Sketches of the same strata of several blocks as one; the first takes in the others."""
-    whole, *others = parts
-    for other in others:
-        for mine, theirs in zip(whole, other, strict=True):
-            mine.merge(theirs)
-    return whole
 
 
 def _statistics(

@@ -202,13 +202,12 @@ class _Bench:
     """Memory in which rows are worked on, one group after the other: fresh memory costs more."""
 
     single: NDArray[np.float32]
-    places: NDArray[np.intp]
     numbers: NDArray[np.float64]
 
     @classmethod
     def of(cls, size: int) -> Self:
         """Memory for so many numbers."""
-        return cls(np.empty(size, np.float32), np.empty(size, np.intp), np.empty(size))
+        return cls(np.empty(size, np.float32), np.empty(size))
 
 
 def _rows(
@@ -251,14 +250,13 @@ def _group(
 ) -> list[Row]:
     """Sketches of rows of finite values that fit the cache together."""
     shape, size = single.shape, single.size
-    work, places = bench.single[:size].reshape(shape), bench.places[:size].reshape(shape)
-    numbers = bench.numbers[:size].reshape(shape)
+    work, numbers = (part[:size].reshape(shape) for part in (bench.single, bench.numbers))
     least, greatest = limits
     lowest = float(least.min())
     ends = ruler.number(limits, lowest)
     width = ends[1] - ends[0] + 1
     begin = np.cumsum(width, dtype=np.int32) - width
-    places[:] = ruler.number(single, lowest, work, (ends[0] - begin)[:, None])
+    places = ruler.number(single, lowest, work, (ends[0] - begin)[:, None])
     heavy = None if weight is None else np.broadcast_to(weight, shape).ravel()
     counts = np.bincount(places.ravel(), heavy, int(width.sum())).astype(np.int64, copy=False)
     # Multiplying by powers of two and rounding to whole numbers lose nothing in float32 either.

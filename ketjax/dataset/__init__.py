@@ -1,6 +1,6 @@
 """Datasets on disk: what a store holds, how it is written, and how it is opened."""
 
-from ketjax.dataset.additions import check_weight, scratch, write_weight
+from ketjax.dataset.additions import check_weight, is_sealed, scratch, sealed, write_weight
 from ketjax.dataset.exports import export
 from ketjax.dataset.inspection import Fault, verify
 from ketjax.dataset.journal import agree, entries, entry_of, failures, lock, strike
@@ -40,7 +40,6 @@ __all__ = [
     "STATUS_FLAGS",
     "WEIGHT",
     "agree",
-    "agree",
     "Coordinates",
     "Fault",
     "Variable",
@@ -56,6 +55,7 @@ __all__ = [
     "failures",
     "finish",
     "finished_shards",
+    "is_sealed",
     "lock",
     "open_store",
     "outcome",
@@ -63,6 +63,7 @@ __all__ = [
     "read_shards",
     "readout",
     "scratch",
+    "sealed",
     "shards",
     "strike",
     "trait",

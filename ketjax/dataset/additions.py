@@ -1,6 +1,7 @@
-"""What is added to a finished store: weights of its patients, and scratch beside it."""
+"""What is added to a finished store: weights of its patients, groups, and scratch beside it."""
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -156,3 +157,57 @@ def scratch(array: da.Array) -> Iterator[da.Array]:
         )
         da.store(array, kept, lock=False)  # type: ignore[arg-type]
         yield da.from_zarr(kept)
+
+
+@contextmanager
+def sealed(path: str | Path, group: str) -> Iterator[Path]:
+    """Write a group of arrays beside those of a store; what is there is replaced.
+
+    It counts as data once it is whole: the journal then has the digest of its files.
+
+    Args:
+        path: The store.
+        group: Name of the group.
+
+    Yields:
+        Its folder, which is not there.
+    """
+    folder, seal = Path(path) / group, _seal(Path(path), group)
+    seal.unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    yield folder
+    journal.put(seal, json.dumps({"group": group, "sha256": _digest_of(folder)}))
+
+
+def is_sealed(path: str | Path, group: str) -> bool:
+    """Whether a store has a group that was written to its end."""
+    return _seal(Path(path), group).is_file()
+
+
+def group_faults(path: str | Path) -> Iterator[tuple[str, str]]:
+    """Compare the groups of a store with the journal: which, and what is wrong."""
+    for seal in sorted((Path(path) / journal.FOLDER).glob("group-*.json")):
+        group = seal.stem.removeprefix("group-")
+        try:
+            digest = json.loads(seal.read_text("utf-8"))["sha256"]
+        except (ValueError, KeyError, TypeError):
+            yield f"{journal.FOLDER}/{seal.name}", "damaged"
+            continue
+        if not (Path(path) / group).is_dir():
+            yield group, "is missing"
+        elif _digest_of(Path(path) / group) != digest:
+            yield group, "differs from what was written"
+
+
+def _seal(path: Path, group: str) -> Path:
+    return path / journal.FOLDER / f"group-{group}.json"
+
+
+def _digest_of(folder: Path) -> str:
+    """Digest of the files of a folder, with their names."""
+    together = hashlib.sha256()
+    for file in sorted(file for file in folder.rglob("*") if file.is_file()):
+        with file.open("rb") as content:
+            own = hashlib.file_digest(content, "sha256").hexdigest()
+        together.update(f"{file.relative_to(folder).as_posix()} {own}\n".encode())
+    return together.hexdigest()

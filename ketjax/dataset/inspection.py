@@ -10,7 +10,7 @@ import numpy as np
 import zarr
 
 from ketjax.dataset import condensed, headers, journal
-from ketjax.dataset.additions import weight_faults
+from ketjax.dataset.additions import group_faults, weight_faults
 from ketjax.dataset.reading import read_attributes, shard_files, shards
 from ketjax.dataset.schema import WEIGHT
 from ketjax.errors import StoreError
@@ -88,7 +88,7 @@ def verify(path: str | Path) -> list[Fault]:
         for text in weight_faults(path):
             where, _, what = text.partition(": ")
             faults.append(Fault(where, what))
-    return faults
+    return [*faults, *(Fault(where, what) for where, what in group_faults(path))]
 
 
 def _shard_faults(

@@ -14,7 +14,6 @@ from ketjax.plausible import Bound
 from ketjax.population import Population
 from ketjax.repair.effects import Drawn, Slopes
 from ketjax.simulate import BLOCK, Simulation, Solution
-from ketjax.solve.adjoint import Adjoint
 
 Floats = NDArray[np.float64]
 
@@ -49,20 +48,8 @@ class Bounded:
         self._slopes = Slopes(drawn, [t.values for t in simulation.treatments.values()])
         with jax.enable_x64(True):
             lanes = simulation.lanes(self._population(drawn.start, np.arange(self.block)))
-            system = simulation.system
-            tree = jax.tree.structure(lanes.parameters)
-            places = jax.tree.unflatten(tree, range(tree.num_leaves))
-            self._adjoint = Adjoint(
-                system,
-                [leaf(places[0], path) for path in self._slopes.paths],
-                lanes.y0,
-                lanes.parameters,
-                lanes.forcing,
-                lanes.impulses,
-                start_moves=[k in self._slopes.states for k in range(system.size)],
-                identity=simulation.cascade.identity,
-            )
-        kept = [system.kept[k] for k in self._adjoint.states]
+            self._adjoint = self._slopes.adjoint(simulation, lanes)
+        kept = [simulation.system.kept[k] for k in self._adjoint.states]
         self._starts = [kept.index(k) if k in kept else None for k in self._slopes.states]
 
     def __call__(self, e: Floats, places: NDArray[np.int64]) -> tuple[Floats, Floats]:

@@ -24,6 +24,8 @@ from ketjax.population import DEFAULT_CORRELATIONS, Population, Recipe, draw
 from ketjax.population.designs import random_normals, sobol_normals
 from ketjax.population.distributions import transform
 from ketjax.population.population import effects, take
+from ketjax.simulate import Lanes, Simulation
+from ketjax.solve.adjoint import Adjoint
 from ketjax.solve.structure import dependencies, trace
 
 Floats = NDArray[np.float64]
@@ -133,6 +135,26 @@ class Slopes:
         self.paths = tuple(path for path in every if path in moving)
         self.states = tuple(sorted(starting))
         self._back, self._along = jax.jit(self._pull), jax.jit(self._push)
+
+    def adjoint(self, simulation: Simulation, lanes: Lanes) -> Adjoint:
+        """Derivatives of a march by what the effects move; compiled on the first call.
+
+        Args:
+            simulation: What is marched, under ``jax.enable_x64``.
+            lanes: An example block.
+        """
+        tree = jax.tree.structure(lanes.parameters)
+        places = jax.tree.unflatten(tree, range(tree.num_leaves))
+        return Adjoint(
+            simulation.system,
+            [leaf(places[0], path) for path in self.paths],
+            lanes.y0,
+            lanes.parameters,
+            lanes.forcing,
+            lanes.impulses,
+            start_moves=[k in self.states for k in range(simulation.system.size)],
+            identity=simulation.cascade.identity,
+        )
 
     def pull(
         self,

@@ -20,7 +20,6 @@ from scipy.special import ndtri
 
 from ketjax.fit.drawing import PopulationMap
 from ketjax.model import readouts
-from ketjax.model.parameters import leaf
 from ketjax.model.readouts import READOUTS, REGIONS
 from ketjax.population import Population
 from ketjax.population.distributions import transform
@@ -33,7 +32,7 @@ from ketjax.sensitivity.ranges import Factor
 from ketjax.sensitivity.rows import Rows, values
 from ketjax.sensitivity.sobol import still
 from ketjax.simulate import Lanes
-from ketjax.solve.adjoint import Adjoint, Tape
+from ketjax.solve.adjoint import Tape
 
 Floats = NDArray[np.float64]
 Tell = Callable[[int, int, str], None]
@@ -103,21 +102,9 @@ class Derivatives:
         self._slopes = Slopes(
             self._varied, [t.values for t in self._simulation.treatments.values()]
         )
-        system = self._simulation.system
         with jax.enable_x64(True):
             lanes = self._lanes(np.arange(self.rows * self._all.patients))
-            tree = jax.tree.structure(lanes.parameters)
-            places = jax.tree.unflatten(tree, range(tree.num_leaves))
-            self._adjoint = Adjoint(
-                system,
-                [leaf(places[0], path) for path in self._slopes.paths],
-                lanes.y0,
-                lanes.parameters,
-                lanes.forcing,
-                lanes.impulses,
-                start_moves=[k in self._slopes.states for k in range(system.size)],
-                identity=self._simulation.cascade.identity,
-            )
+            self._adjoint = self._slopes.adjoint(self._simulation, lanes)
 
     def __call__(self, first: int) -> tuple[dict[str, Floats], dict[str, Floats]]:
         """Outputs and derivatives of a block.

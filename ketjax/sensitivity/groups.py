@@ -7,7 +7,6 @@ no specified type of text.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
+from ketjax.dataset import is_sealed, sealed
 from ketjax.dataset.schema import COMPRESSORS
 from ketjax.errors import StoreError
 from ketjax.sensitivity.sobol import REASONS
@@ -36,7 +36,6 @@ def write_group(path: Path, group: str, found: xr.Dataset) -> None:
         group: Name of the group.
         found: Arrays; axes may be named by text.
     """
-    shutil.rmtree(path / group, ignore_errors=True)
     coded = found
     for name, axis in found.coords.items():
         if axis.dtype.kind in "UOT":
@@ -44,7 +43,9 @@ def write_group(path: Path, group: str, found: xr.Dataset) -> None:
             coded = coded.assign_coords({name: values})
             coded[name].attrs = {**axis.attrs, "names": json.dumps([str(v) for v in axis.values])}
     encoding = {name: {"compressors": COMPRESSORS} for name in coded.data_vars}
-    coded.to_zarr(path, group=group, mode="a", zarr_format=3, consolidated=False, encoding=encoding)
+    options: Any = {"mode": "a", "zarr_format": 3, "consolidated": False, "encoding": encoding}
+    with sealed(path, group):
+        coded.to_zarr(path, group=group, **options)
 
 
 def open_group(path: str | Path, group: str) -> xr.Dataset:
@@ -55,9 +56,9 @@ def open_group(path: str | Path, group: str) -> xr.Dataset:
         group: Name of the group.
 
     Raises:
-        StoreError: The store has no such group.
+        StoreError: The store has no such group, or none that was written to its end.
     """
-    if not (Path(path) / group / "zarr.json").is_file():
+    if not has_group(path, group):
         raise StoreError(f"{path}: holds no {group} of a sensitivity analysis")
     found = xr.open_zarr(
         path, group=group, consolidated=False, decode_times=False, decode_timedelta=False
@@ -69,8 +70,8 @@ def open_group(path: str | Path, group: str) -> xr.Dataset:
 
 
 def has_group(path: str | Path, group: str) -> bool:
-    """Whether a store has a group."""
-    return (Path(path) / group / "zarr.json").is_file()
+    """Whether a store has a group that was written to its end."""
+    return is_sealed(path, group)
 
 
 def write_design(
@@ -89,38 +90,38 @@ def write_design(
         rows: Rows in all.
         blocks: Yields (first row, cube, values), each (row, factor).
     """
-    shutil.rmtree(path / DESIGN, ignore_errors=True)
-    group = zarr.create_group(
-        path / DESIGN,
-        zarr_format=3,
-        attributes={"methods": json.dumps(methods), "parameters": json.dumps(list(parameters))},
-    )
-    names = json.dumps([one["name"] for one in parameters])
-    group.create_array(
-        "parameter",
-        data=np.arange(len(parameters), dtype=np.int32),
-        dimension_names=("parameter",),
-        attributes={"names": names, "long_name": "what is varied"},
-    )
-    arrays = {}
-    for name, meaning in (
-        ("unit_cube", "place in the law of the parameter, between 0 and 1"),
-        ("value", "number in the unit of the parameter"),
-    ):
-        arrays[name] = group.create_array(
-            name,
-            shape=(len(parameters), rows),
-            dtype="float64",
-            chunks=(len(parameters), min(rows, 4096)),
-            compressors=list(COMPRESSORS),
-            fill_value=np.nan,
-            dimension_names=("parameter", "row"),
-            attributes={"long_name": meaning, "units": "1" if name == "unit_cube" else ""},
+    with sealed(path, DESIGN) as folder:
+        group = zarr.create_group(
+            folder,
+            zarr_format=3,
+            attributes={"methods": json.dumps(methods), "parameters": json.dumps(list(parameters))},
         )
-    for first, cube, values in blocks:
-        where = slice(first, first + len(cube))
-        arrays["unit_cube"][:, where] = np.ascontiguousarray(cube.T)
-        arrays["value"][:, where] = np.ascontiguousarray(values.T)
+        names = json.dumps([one["name"] for one in parameters])
+        group.create_array(
+            "parameter",
+            data=np.arange(len(parameters), dtype=np.int32),
+            dimension_names=("parameter",),
+            attributes={"names": names, "long_name": "what is varied"},
+        )
+        arrays = {}
+        for name, meaning in (
+            ("unit_cube", "place in the law of the parameter, between 0 and 1"),
+            ("value", "number in the unit of the parameter"),
+        ):
+            arrays[name] = group.create_array(
+                name,
+                shape=(len(parameters), rows),
+                dtype="float64",
+                chunks=(len(parameters), min(rows, 4096)),
+                compressors=list(COMPRESSORS),
+                fill_value=np.nan,
+                dimension_names=("parameter", "row"),
+                attributes={"long_name": meaning, "units": "1" if name == "unit_cube" else ""},
+            )
+        for first, cube, values in blocks:
+            where = slice(first, first + len(cube))
+            arrays["unit_cube"][:, where] = np.ascontiguousarray(cube.T)
+            arrays["value"][:, where] = np.ascontiguousarray(values.T)
 
 
 def rows_of(path: Path, name: str, first: int, last: int) -> NDArray:

@@ -25,7 +25,7 @@ from ketjax.model.readouts import REGIONS
 from ketjax.preparation import provenance_of
 from ketjax.sensitivity import designs
 from ketjax.sensitivity.gradients import derivatives
-from ketjax.sensitivity.groups import write_design
+from ketjax.sensitivity.groups import DESIGN, has_group, write_design
 from ketjax.sensitivity.indices import Asked, analyse
 from ketjax.sensitivity.plan import SensitivityStudy
 from ketjax.sensitivity.ranges import Factor
@@ -160,6 +160,8 @@ def run(
         if not resume:
             create(study, rows, design, path, overwrite=overwrite)
             held.enter_context(store.lock(path))
+        if not has_group(path, DESIGN):
+            write_down(design, path)
         count = store.shards(path)
         missing = [k for k in range(count) if k not in done]
         shard = int(store.read_attributes(path)["shard"])
@@ -217,7 +219,7 @@ def screened(rows: Rows) -> tuple[Design, tuple[str, ...]]:
 def create(
     study: SensitivityStudy, rows: Rows, design: Design, path: Path, *, overwrite: bool
 ) -> None:
-    """Write the template of a store and the design into it.
+    """Write the template of a store.
 
     Raises:
         StoreError: The output exists.
@@ -244,6 +246,10 @@ def create(
         provenance=provenance_of(study),
         overwrite=overwrite,
     )
+
+
+def write_down(design: Design, path: Path) -> None:
+    """Write the numbers of all rows into a store."""
     described = [
         {
             "name": one.name,

@@ -7,7 +7,7 @@ import xarray as xr
 from mock_store import ARMS, TIMES, courses, mock_store
 
 from ketjax import dataset as ds
-from ketjax.analysis import aggregate, courses_of, describe_error, summarise
+from ketjax.analysis import aggregate, aggregation, courses_of, describe_error, summarise
 from ketjax.analysis.aggregation import ruler_of
 from ketjax.analysis.strata import strata_of
 from ketjax.errors import StoreError
@@ -77,6 +77,14 @@ def test_chunks_workers_and_order_leave_no_trace(dataset: xr.Dataset, weighted: 
             found = aggregate(other, names, by="female", weighted=weighted)
         for name, array in known.data_vars.items():
             assert found[name].values.tobytes() == array.values.tobytes(), name
+
+
+def test_processes_leave_no_trace(dataset: xr.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aggregation, "LEAST_BYTES", 0)
+    names = ["madrs", "bdnf"]
+    known, found = (aggregate(dataset, names, processes=number) for number in (0, 2))
+    for name, array in known.data_vars.items():
+        assert found[name].values.tobytes() == array.values.tobytes(), name
 
 
 def test_weights_are_those_of_numpy(dataset: xr.Dataset) -> None:

@@ -41,7 +41,7 @@ ROOMS: dict[str, tuple[str, str]] = {
     "study": ("arms errors fields manifest regimen sets units variation", "numpy pydantic"),
     # The side wing: neither jax nor the model.
     "dataset": ("errors", "dask numpy pandas pyarrow xarray zarr"),
-    "analysis": ("dataset errors", "dask numpy scipy xarray"),
+    "analysis": ("dataset errors", "dask numpy scipy threadpoolctl xarray"),
     "figures": ("analysis dataset errors", "matplotlib numpy xarray"),
     "tables": ("", ""),
     # What weights shall meet, and the weights.
@@ -116,7 +116,7 @@ ROOMS: dict[str, tuple[str, str]] = {
     "cli_fit": ("console fit", "typer"),
     "cli_identify": ("console fit tables", "typer"),
     "cli_individual": ("console fit", "typer"),
-    "cli_aggregate": ("analysis console tables", "numpy typer xarray"),
+    "cli_aggregate": ("analysis backend console tables", "numpy typer xarray"),
     "cli_repair": ("console plausible repair study tables", "typer"),
     "cli_sensitivity": ("console errors figures sensitivity tables", "typer"),
     "cli_report": ("console report", "typer"),

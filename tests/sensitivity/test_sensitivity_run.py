@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,28 @@ def test_rows_of_populations_are_drawn_populations() -> None:
         mean, sd = course.mean(axis=-1), course.std(axis=-1, ddof=1)
         np.testing.assert_allclose(found["plasma_ketamine_mean"][..., k], mean, rtol=1e-5)
         np.testing.assert_allclose(found["plasma_ketamine_sd"][..., k], sd, rtol=1e-4, atol=1e-9)
+
+
+def test_groups_are_data_once_they_are_whole(finished: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copytree(finished, tmp_path / "g.zarr"))
+    files = [file for file in (path / "sobol").rglob("c/**/*") if file.is_file()]
+    chunk = max(files, key=lambda file: file.stat().st_size)
+    content = bytearray(chunk.read_bytes())
+    content[len(content) // 2] ^= 1
+    chunk.write_bytes(content)
+    shutil.rmtree(path / "morris")
+    (path / "journal/group-design.json").unlink()  # a kill while the design was written
+    assert [str(fault) for fault in verify(path)] == [
+        "morris: is missing",
+        "sobol: differs from what was written",
+    ]
+    with pytest.raises(StoreError, match="holds no design"):
+        open_group(path, "design")
+    run_module.run(ASKED, path, resume=True)
+    assert verify(path) == []
+    for name in ("design", "sobol", "morris"):
+        known, found = (open_group(one, name) for one in (finished, path))
+        assert known.equals(found)
 
 
 def test_derivatives_are_those_of_the_rows(tmp_path: Path) -> None:
