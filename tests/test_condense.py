@@ -225,9 +225,9 @@ def test_strata_of_summaries_are_those_of_the_trajectories(
         for missing in ("none", "last"):
             known = summarise(all_, [24.0, 28.0], missing=missing, by=by)
             xr.testing.assert_identical(summarise(few, [24.0, 28.0], missing=missing, by=by), known)
-    for ask in ({"by": "demography.age:4"}, {"by": STRATA[0], "weighted": True}):
+    for by, weighted in (("demography.age:4", False), (STRATA[0], True)):
         with pytest.raises(StoreError, match=r"strata \(demography.female, demography.age:30,50\)"):
-            summarise(few, [24.0], **ask)
+            summarise(few, [24.0], by=by, weighted=weighted)
 
 
 def test_strata_that_cannot_be_kept_are_refused(study: Study, tmp_path: Path) -> None:

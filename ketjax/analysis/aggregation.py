@@ -194,7 +194,7 @@ def tables_of(
         ]
         for c in courses
     }
-    told = dask.config.get("scheduler", None) is not None
+    told = dask.config.get("scheduler", None) is not None  # type: ignore[attr-defined]
     large = sum(dataset[c.name].nbytes for c in courses) >= LEAST_BYTES
     how = {"scheduler": "processes", "num_workers": processes, "chunksize": 1}
     (found,) = dask.compute(wanted, **(how if processes > 1 and large and not told else {}))  # type: ignore[attr-defined]

@@ -250,7 +250,7 @@ def _group(
 ) -> list[Row]:
     """Sketches of rows of finite values that fit the cache together."""
     shape, size = single.shape, single.size
-    work, numbers = (part[:size].reshape(shape) for part in (bench.single, bench.numbers))
+    work, numbers = bench.single[:size].reshape(shape), bench.numbers[:size].reshape(shape)
     least, greatest = limits
     lowest = float(least.min())
     ends = ruler.number(limits, lowest)

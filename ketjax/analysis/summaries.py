@@ -140,7 +140,9 @@ def _strata_sums(
         sums["n_not_run"] = ((status == NOT_RUN) & own).sum("patient")
         sums["patients"] = xr.ones_like(status, int).where(own, 0).sum("patient")
         parts.append(sums)
-    return xr.concat(parts, "stratum")
+    whole = xr.concat(parts, "stratum")
+    assert isinstance(whole, xr.Dataset)
+    return whole
 
 
 def _patients(
