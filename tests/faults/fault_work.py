@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from typing import Any
 
 import psutil
@@ -30,3 +31,10 @@ def write_or_die(path: str, k: int) -> dict[str, Any]:
         os.kill(os.getpid(), signal.SIGKILL)
     write_shard(path, k, arrays)
     return {"shard": k, "patients": held["shard"], "status": {}}
+
+
+def take_a_while(path: str, k: int) -> dict[str, int]:
+    """A shard of one patient that writes nothing."""
+    del path, k
+    time.sleep(0.3)
+    return {"patients": 1}

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from distributed import LocalCluster, Security
 from fault_study import PATIENTS, SHARD, STUDY, data_of, ended, here, start, stop_after
-from fault_work import DEADLY, write_or_die
+from fault_work import DEADLY, take_a_while, write_or_die
 from mock_store import courses, template
 
 from ketjax import cluster, corridor, open_store
@@ -159,6 +159,19 @@ def test_addresses_that_are_refused(given: dict, said: str) -> None:
         Workers(**given)
     Workers(scheduler="tcp://10.0.0.5:8786", insecure=True)
     Workers(scheduler="tcp://localhost:8786")
+
+
+def test_scheduler_that_is_lost(undisturbed: Path) -> None:
+    options: Any = {"n_workers": 1, "threads_per_worker": 1, "processes": False}
+    options |= {"host": "127.0.0.1", "dashboard_address": None}
+    found: Any
+    with (
+        LocalCluster(protocol="tcp://", **options) as found,
+        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
+        pytest.raises(EnvironmentFault, match="was lost.*--resume"),
+    ):
+        workers = Workers(scheduler=found.scheduler_address)
+        solve_on(workers, undisturbed, range(9), lambda _: found.close(), take_a_while)
 
 
 def test_nobody_answers(undisturbed: Path) -> None:
