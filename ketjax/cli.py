@@ -166,7 +166,8 @@ def summarise(
         typer.Option(help="Trait that divides the patients: PATH, PATH:4 groups, PATH:30,50."),
     ] = None,
     variables: Annotated[
-        str | None, typer.Option(help="Readouts, outcomes, traits: their quantiles and means.")
+        list[str] | None,
+        typer.Option(help="Readouts, outcomes, traits: their quantiles and means. Several: A,B."),
     ] = None,
     quantiles: Annotated[
         str, typer.Option(help="Shares of the patients, with --variables.")
@@ -187,7 +188,8 @@ def summarise(
         shown: Format = "json" if json_ else format_
         if variables:
             shares = numbers_of(quantiles, "--quantiles")
-            print_numbers(dataset, variables.split(","), shares, shown, by, weighted)
+            names = [name for given in variables for name in given.split(",")]
+            print_numbers(dataset, names, shares, shown, by, weighted)
         if survival:
             print_waiting(dataset, survival, shown, by, weighted)
         if not variables and not survival:

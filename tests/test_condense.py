@@ -177,7 +177,16 @@ def test_command_prints_numbers_of_either_store(full: Path, kept: Path) -> None:
     for options in (
         (),
         ("--json", "--variables", "madrs,demography.age"),
-        ("--variables", "glutamate,dropout_time", "--quantiles", "0.1,0.9", "--format", "csv"),
+        (
+            "--variables",
+            "glutamate",
+            "--variables",
+            "dropout_time",
+            "--quantiles",
+            "0.1,0.9",
+            "--format",
+            "csv",
+        ),
         ("--survival", "dropout_time", "--by", "demography.female"),
     ):
         answers = [call(store, *options) for store in (full, kept)]
