@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 
 from typer.testing import CliRunner, Result
@@ -36,14 +35,17 @@ time = "0 h"
 
 def start(*arguments: object) -> subprocess.Popen[str]:
     """Begin a command of ketjax, as a shell does: tests in the background ignore interrupts."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "ketjax", *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
-    )
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "ketjax", *map(str, arguments)],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
 
 
 def ended(command: subprocess.Popen[str]) -> tuple[int, str]:
