@@ -47,9 +47,9 @@ class Unread:
         """Of a dask array with the patients last."""
         self._array = array
 
-    def block(self, k: int) -> NDArray[np.floating]:
-        """Patients of one shard."""
-        return self._array.to_delayed().ravel()[k].compute(scheduler="synchronous")
+    def blocks(self) -> list[Any]:
+        """What computes the patients of each shard."""
+        return self._array.to_delayed().ravel().tolist()
 
 
 def sketch_shards(
@@ -73,11 +73,11 @@ def sketch_shards(
         ruler: Bins and unit.
     """
     whole: list[Sketch] = []
-    start = 0
+    start, pieces = 0, unread.blocks()
     # BLAS waits for its threads in a busy loop, which costs the others more than it gains.
     with threadpool_limits(1, "blas"):
         for k in blocks.tolist():
-            values = unread.block(k)
+            values = pieces[k].compute(scheduler="synchronous")
             here = slice(start, start + values.shape[-1])
             start = here.stop
             own = None if weight is None else weight[here]

@@ -159,7 +159,9 @@ def partial_rank_correlations(
         )
         with np.errstate(divide="ignore"):
             centre = np.arctanh(found)
-        width = reach * centre[1:].std(axis=0, ddof=1)
+        # Infinite where all is explained, NaN where a resample says nothing.
+        resampled = np.ma.masked_invalid(centre[1:])
+        width = reach * resampled.std(axis=0, ddof=1).filled(0.0)
         prcc[own], low[own], high[own] = (
             found[0], np.tanh(centre[0] - width), np.tanh(centre[0] + width)
         )  # fmt: skip
@@ -167,7 +169,9 @@ def partial_rank_correlations(
 
 
 def _partial(z: Floats, ranks: Floats, weights: Floats) -> Floats:
-    """Partial correlations (output, factor) of weighted samples."""
+    """Partial correlations (output, factor) of weighted samples; NaN of too few distinct ones."""
+    if np.count_nonzero(weights) < z.shape[1] + 2:
+        return np.full((ranks.shape[1], z.shape[1]), np.nan)
     z, ranks = z - weights @ z, ranks - weights @ ranks
     weighted = z * weights[:, None]
     inverse = np.linalg.inv(weighted.T @ z)

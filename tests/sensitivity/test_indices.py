@@ -140,6 +140,11 @@ def test_partial_correlations_are_those_of_residuals() -> None:
             assert found.prcc[k, i] == pytest.approx(expected, abs=1e-10)
     assert np.all((found.low < found.prcc) & (found.prcc < found.high))
     assert found.low[0, 2] < 0 < found.high[0, 2]
+    # Some resamples of so few hold fewer samples than a regression on six factors needs.
+    points = designs.latin_hypercube(16, 6, 1)
+    scarce = screening.partial_rank_correlations(points[None, :, 0] + points[None, :, 1], points)
+    assert np.all(scarce.reason == 0) and np.all(scarce.low <= scarce.prcc)
+    points = designs.latin_hypercube(200, 4, 1)
     few = screening.partial_rank_correlations(y[:, :11], points[:11])
     assert np.all(few.reason == sobol.FAILED) and np.all(np.isnan(few.prcc))
 
