@@ -18,6 +18,7 @@ from functools import cache
 from typing import Annotated, Any, Literal
 
 import jax
+import numpy as np
 from pydantic import BeforeValidator, PlainSerializer
 
 from ketjax.errors import Problem, StudyError, check_name, check_range, show
@@ -88,6 +89,8 @@ class Free:
         high: Upper bound [unit], infinite if there is none.
         scale: On which the prior is normal about the start.
         prior: SD of the prior on that scale.
+        common: Centre and SD on that scale of a number whose class has a value in common: its prior
+            whatever the others of its class are, which stands above start and `prior`.
     """
 
     name: str
@@ -99,6 +102,15 @@ class Free:
     high: float
     scale: Scale
     prior: float
+    common: tuple[float, float] | None = None
+
+    @property
+    def law(self) -> tuple[float, float]:
+        """Centre and SD of the prior on the scale, whatever the other numbers are."""
+        if self.common is not None:
+            return self.common
+        with jax.enable_x64(True):
+            return float(on_scale(self.scale, np.float64(self.start))), self.prior
 
     @property
     def transform(self) -> Transform:
@@ -106,12 +118,13 @@ class Free:
         return between(self.low, self.high)
 
     def departure(self, number: jax.typing.ArrayLike) -> jax.Array:
-        """How far a value is from the start, in SDs of the prior [1].
+        """How far a value is from the centre of the prior, in SDs of it [1].
 
         Args:
             number: Value [unit].
         """
-        return (on_scale(self.scale, number) - on_scale(self.scale, self.start)) / self.prior
+        centre, deviation = self.law
+        return (on_scale(self.scale, number) - centre) / deviation
 
 
 @cache

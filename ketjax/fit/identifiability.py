@@ -1,9 +1,10 @@
 """Which combinations of the free numbers the data tell apart, in words.
 
-Each number is measured in SDs of its own prior, as a departure from its start. Then the priors'
-information is one in every direction, and an eigenvalue of the data's says how many times as much
-as the priors the data say about a direction: an eigenvalue of one is as much. How a number is
-transformed, and its unit, do not matter.
+Each number is measured in SDs of its own prior, and those whose class has a value in common along
+directions in which their priors are independent. Then the priors' information is one in every
+direction, and an eigenvalue of the data's says how many times as much as the priors the data say
+about a direction: an eigenvalue of one is as much. How a number is transformed, and its unit, do
+not matter.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import dataclasses
 import numpy as np
 import xarray as xr
 
-from ketjax.fit.uncertainty import Floats, Information
+from ketjax.fit.uncertainty import Floats, Information, scales_of
 
 FLAT = 1.0  # data below this many times the prior: a flat direction
 STIFF = 10.0  # data above this: a stiff one, between the two it is sloppy; assumed
@@ -28,7 +29,7 @@ SAYING = {
 
 @dataclasses.dataclass(frozen=True)
 class Direction:
-    """One eigenvector of the data's information, numbers in SDs of their priors.
+    """One direction of the data's information, numbers in SDs of their priors.
 
     Attributes:
         eigenvalue: What the data say about it, over what the priors say [1].
@@ -67,8 +68,8 @@ class Spectrum:
 
     Attributes:
         names: Of the free numbers.
-        eigenvalues: Of the data's information in SDs of the priors, falling, shape (free,).
-        vectors: Eigenvectors as rows, shape (direction, free).
+        eigenvalues: Of the data's information over that of the priors, falling, shape (free,).
+        vectors: Directions as rows of length one in SDs of the priors, shape (direction, free).
         rank: Directions about which the data say anything, to the precision of the derivatives.
         tolerance: That precision: singular values below it times the largest count as zero.
         directions: The same in words.
@@ -104,10 +105,10 @@ def spectrum(found: Information, precision: float | None = None) -> Spectrum:
     """Eigenvalues and directions of what the data say, against the priors.
 
     Equation:
-        A = S Jd' Jd S,  S = diag(1/|slope of each departure|);  A v = lambda v
+        A = M'Jd'Jd M,  M = D root of the priors (`Scales`);  A w = lambda w,  v = root w / |root w|
         share of a number in a direction: v_k^2
         flat: lambda < 1;  sloppy: 1 to 10;  stiff: above 10
-        unseen: A_kk < 1
+        unseen: (Jd'Jd)_kk < that of the priors
 
     Args:
         found: Information at the optimum.
@@ -117,28 +118,33 @@ def spectrum(found: Information, precision: float | None = None) -> Spectrum:
     Returns:
         The spectrum, the stiffest direction first.
     """
-    scaled = found.scaled_jacobian
-    rounding = max(scaled.shape) * float(np.finfo(np.float64).eps)
+    rounding = max(found.jacobian.shape) * float(np.finfo(np.float64).eps)
     least = rounding if precision is None else precision
-    singular, vectors, rank, directions = _directions(found.names, scaled, least)
-    seen = np.sum(scaled**2, axis=0) >= FLAT
+    singular, vectors, rank, directions = _directions(
+        found.names, found.jacobian, found.prior, least
+    )
+    seen = np.diag(found.data) >= FLAT * np.diag(found.prior)
     unseen = tuple(name for name, one in zip(found.names, seen, strict=True) if not one)
     others = tuple(name for name in found.names if name not in unseen)
     ridges: tuple[Direction, ...] = ()
     if others:
-        ridges = _directions(others, scaled[:, seen], least)[3]
+        part = found.prior[np.ix_(seen, seen)]
+        ridges = _directions(others, found.jacobian[:, seen], part, least)[3]
         ridges = tuple(one for one in reversed(ridges) if one.kind == "flat")
     return Spectrum(found.names, singular**2, vectors, rank, least, directions, unseen, ridges)
 
 
 def _directions(
-    names: tuple[str, ...], scaled: Floats, precision: float
+    names: tuple[str, ...], jacobian: Floats, prior: Floats, precision: float
 ) -> tuple[Floats, Floats, int, tuple[Direction, ...]]:
     """Singular values, directions as rows, rank, and the directions in words."""
-    numbers = len(names)
+    numbers, scales = len(names), scales_of(prior)
+    scaled = jacobian / scales.slope @ scales.root
     # With rows of zeros for those that fewer residuals than numbers leave out.
     padded = np.vstack([scaled, np.zeros((max(0, numbers - len(scaled)), numbers))])
     _, singular, vectors = np.linalg.svd(padded, full_matrices=False)
+    vectors = vectors @ scales.root
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     rank = int(np.sum(singular > precision * singular[0])) if singular[0] > 0 else 0
     largest = np.abs(vectors).argmax(axis=1)
     vectors = vectors * np.sign(vectors[np.arange(numbers), largest])[:, None]

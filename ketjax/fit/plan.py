@@ -35,7 +35,7 @@ from ketjax.fit import checks
 from ketjax.fit.drawing import PopulationMap
 from ketjax.fit.free import Free, FreeTable
 from ketjax.fit.quantities import DAILY, QUANTITIES
-from ketjax.fit.settings import LikelihoodSettings, SharedPrior
+from ketjax.fit.settings import LikelihoodSettings, SharedPrior, with_common
 from ketjax.fit.targets import PROFILES, Target, digest, read_targets
 from ketjax.population import Recipe
 from ketjax.sets import ChosenSet, misfits
@@ -246,6 +246,7 @@ class Fit(Section):
         if given is not None:
             problems += checks.of_counts(self.free, self._table)
         refuse(problems)
+        self._unknowns = with_common(self._unknowns, self.shared)
         return self
 
     @property

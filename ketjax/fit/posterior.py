@@ -1,8 +1,9 @@
 """Draws of the free numbers from what data and priors leave possible.
 
 A normal law about the optimum proposes, the objective itself corrects: importance sampling with
-Pareto-smoothed weights. It is done in numbers z in which the prior, cut off at the bounds, is
-standard normal: what the data do not tell then has the prior's law exactly, bounds included.
+Pareto-smoothed weights. It is done in numbers z in which the prior of each, cut off at the bounds,
+is standard normal: what the data do not tell then has the prior's law exactly, bounds included.
+Numbers whose class has a value in common are correlated in z as their priors are.
 """
 
 from __future__ import annotations
@@ -18,19 +19,18 @@ from scipy.optimize import least_squares
 
 from ketjax.fit import pareto
 from ketjax.fit.free import Free
-from ketjax.fit.transforms import on_scale
-from ketjax.fit.uncertainty import Floats, Objective, departures, in_units, reach
+from ketjax.fit.uncertainty import Floats, Objective, departures, in_units, reach, scales_of
 
 MOST_EVALUATIONS = 30  # of the objective, to find the centre
-TOLERANCE = 1e-6  # least relative fall for which the search goes on
+TOLERANCE = 1e-4  # least relative fall for which the search goes on; float32 tells no less
 FEW = 100.0  # effective draws below which a summary of them is rough; assumed
 
 
 class PriorNumbers:
-    """Numbers z in which the prior within the bounds is standard normal.
+    """Numbers z in which the prior of each within the bounds is standard normal.
 
     Equation:
-        d = (scale(x) - scale(start))/SD,  in [a, b] by the bounds;  Phi: standard normal law
+        d = (scale(x) - centre)/SD,  in [a, b] by the bounds;  Phi: standard normal law
         Phi(z) = (Phi(d) - Phi(a)) / (Phi(b) - Phi(a))
     """
 
@@ -75,8 +75,9 @@ class PriorNumbers:
             at = z[..., k]
             left, right = below + room * ndtr(at), above + room * ndtr(-at)
             departure = jnp.where(at < 0, ndtri(left), -ndtri(right))
-            scaled = float(on_scale(one.scale, one.start)) + one.prior * departure
-            columns.append(one.transform.inverse(_from_scale(one.scale, scaled)))
+            centre, deviation = one.law
+            number = _from_scale(one.scale, centre + deviation * departure)
+            columns.append(one.transform.inverse(number))
         return jnp.stack(columns, axis=-1)
 
     @staticmethod
@@ -165,9 +166,10 @@ def posterior(
     """Draw from the posterior.
 
     Equation:
-        target   exp(-data(theta(z)) - z'z/2),  data: the objective without its priors
+        target   exp(-objective(theta(z)) + d'd/2 - z'z/2),  d: departures, as in `PriorNumbers`
         proposal normal, or Student's t, about the target's mode with covariance
-                 inflation^2 (J'J + I)^-1,  J: derivatives of the residuals of data by z
+                 inflation^2 (J'J + W'W)^-1,  J: derivatives of the residuals of data by z,
+                 W: those of the priors by departures
 
     Args:
         objective: What was minimised; a method `value(theta, width)` is used if it has one.
@@ -220,7 +222,7 @@ def posterior(
 
 
 def _mode(objective: Objective, prior: PriorNumbers, theta: Floats) -> tuple[Floats, Floats]:
-    """Most likely z, and the covariance about it."""
+    """Most likely z, and the covariance about it; as if the priors were normal in z."""
     numbers = len(prior.free)
     kept: dict[bytes, tuple[Floats, Floats]] = {}
 
@@ -228,12 +230,13 @@ def _mode(objective: Objective, prior: PriorNumbers, theta: Floats) -> tuple[Flo
         key = z.tobytes()
         if key not in kept:
             residuals, jacobian = objective.residuals_and_jacobian(prior.to_theta(z))
-            own = np.size(residuals) - numbers
-            data = np.asarray(jacobian, float)[:own] * prior.slopes(z)
+            data, priors = np.split(np.asarray(jacobian, float), [-numbers])
+            # Of departures, not of numbers without bounds; I unless some have a value in common.
+            whitening = priors / scales_of(priors.T @ priors).slope
             kept.clear()
             kept[key] = (
-                np.concatenate([np.asarray(residuals, float)[:own], z]),
-                np.vstack([data, np.eye(numbers)]),
+                np.concatenate([np.asarray(residuals, float)[:-numbers], whitening @ z]),
+                np.vstack([data * prior.slopes(z), whitening]),
             )
         return kept[key]
 
@@ -248,9 +251,11 @@ def _mode(objective: Objective, prior: PriorNumbers, theta: Floats) -> tuple[Flo
         gtol=TOLERANCE,
         max_nfev=MOST_EVALUATIONS,
     )
-    _, singular, rows = np.linalg.svd(found.jac[:-numbers], full_matrices=False)
+    data, whitening = np.split(found.jac, [-numbers])
+    root = np.linalg.inv(whitening)
+    _, singular, rows = np.linalg.svd(data @ root, full_matrices=False)
     lost = singular**2 / (1 + singular**2)
-    return found.x, np.eye(numbers) - (rows.T * lost) @ rows
+    return found.x, root @ (np.eye(numbers) - (rows.T * lost) @ rows) @ root.T
 
 
 def _random(seed: int, draws: int, numbers: int, degrees: float) -> tuple[Floats, Floats]:

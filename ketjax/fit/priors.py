@@ -30,14 +30,11 @@ class Priors:
             fit: The plan; free numbers in the order of `fit.unknowns`.
         """
         self._free = fit.unknowns
-        with jax.enable_x64(True):
-            start = [float(on_scale(one.scale, np.float64(one.start))) for one in self._free]
-        centre = np.array(start)
-        covariance = np.diag([one.prior**2 for one in self._free])
+        centre, deviation = np.array([one.law for one in self._free]).T
+        covariance = np.diag(deviation**2)
         place = {one.name: k for k, one in enumerate(self._free)}
         for shared in fit.shared.values():
             group = [place[name] for name in shared.of]
-            centre[group] = centre[group].mean()
             own = shared.spread**2 * np.eye(len(group))
             covariance[np.ix_(group, group)] = own + shared.common**2
         self._centre = centre

@@ -210,7 +210,7 @@ def _free(one: Free, number: float) -> dict[str, Any]:
         "value": number,
         "low": one.low,
         "high": one.high,
-        "prior": one.prior,
+        "prior": one.law[1],
         "scale": one.scale,
         "prior_departure": float(one.departure(np.float64(number))),
         "at_bound": at_bound(one, number),

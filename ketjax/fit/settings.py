@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import BeforeValidator, Field
 
 from ketjax.arms import Section
+from ketjax.fit.free import Free
 
 COMMON = 1.0  # SD of what a class has in common, on the scale of its priors; assumed
 
@@ -49,3 +54,20 @@ class SharedPrior(Section):
     of: Annotated[tuple[str, ...], BeforeValidator(_listed)]
     spread: Annotated[float, Field(gt=0)]
     common: Annotated[float, Field(gt=0)] = COMMON
+
+
+def with_common(free: Sequence[Free], shared: Mapping[str, SharedPrior]) -> tuple[Free, ...]:
+    """Free numbers that know the prior that their class gives them.
+
+    Args:
+        free: What may move.
+        shared: Classes, whose members move on one scale.
+
+    Returns:
+        The same numbers, members of a class with `common`.
+    """
+    laws = {}
+    for one in shared.values():
+        centre = float(np.mean([member.law[0] for member in free if member.name in one.of]))
+        laws |= dict.fromkeys(one.of, (centre, math.hypot(one.spread, one.common)))
+    return tuple(dataclasses.replace(one, common=laws.get(one.name)) for one in free)

@@ -17,7 +17,6 @@ from jax.scipy.special import ndtr, ndtri
 from numpy.typing import ArrayLike, NDArray
 
 from ketjax.fit.free import Free
-from ketjax.fit.transforms import on_scale
 
 Floats = NDArray[np.float64]
 
@@ -60,8 +59,9 @@ class Information:
         theta: The point, numbers without bounds, shape (free,).
         residuals: Of the data, shape (residual,).
         jacobian: Of the data, shape (residual, free).
-        prior_residuals: Departures from the start in SDs of the prior, shape (free,).
-        prior_slopes: Derivative of each departure by its number without bounds, shape (free,).
+        prior_residuals: Of the priors, shape (free,).
+        prior_jacobian: Derivatives of them, shape (free, free); diagonal unless numbers have a
+            value in common.
     """
 
     names: tuple[str, ...]
@@ -69,7 +69,7 @@ class Information:
     residuals: Floats
     jacobian: Floats
     prior_residuals: Floats
-    prior_slopes: Floats
+    prior_jacobian: Floats
 
     @property
     def data(self) -> Floats:
@@ -79,35 +79,63 @@ class Information:
     @property
     def prior(self) -> Floats:
         """Information of the priors on the numbers without bounds, shape (free, free)."""
-        return np.diag(self.prior_slopes**2)
+        return self.prior_jacobian.T @ self.prior_jacobian
 
     @property
-    def scaled_jacobian(self) -> Floats:
-        """Change of the residuals of the data for a change by one SD of each prior."""
-        return self.jacobian / self.prior_slopes
-
-    @property
-    def scaled(self) -> Floats:
-        """Information of the data where the SD of each prior is one; that of the priors is I."""
-        return self.scaled_jacobian.T @ self.scaled_jacobian
+    def scales(self) -> Scales:
+        """SDs of the priors, and what makes them independent."""
+        return scales_of(self.prior)
 
     @property
     def scaled_covariance(self) -> Floats:
-        """Posterior covariance in SDs of the priors: (scaled + I)^-1, shape (free, free)."""
+        """Posterior covariance in SDs of the priors, shape (free, free)."""
+        scales = self.scales
         # Through singular values of J: its square loses half of the digits of a flat direction.
-        _, singular, directions = np.linalg.svd(self.scaled_jacobian, full_matrices=False)
+        jacobian = self.jacobian / scales.slope @ scales.root
+        _, singular, directions = np.linalg.svd(jacobian, full_matrices=False)
         lost = singular**2 / (1 + singular**2)
-        return np.eye(len(self.names)) - (directions.T * lost) @ directions
+        independent = np.eye(len(self.names)) - (directions.T * lost) @ directions
+        return scales.root @ independent @ scales.root
 
     @property
     def covariance(self) -> Floats:
         """Posterior covariance of the numbers without bounds, shape (free, free)."""
-        return self.scaled_covariance / np.outer(self.prior_slopes, self.prior_slopes)
+        slope = self.scales.slope
+        return self.scaled_covariance / np.outer(slope, slope)
 
     @property
     def gradient(self) -> Floats:
         """Of the whole objective, shape (free,); zero at an optimum."""
-        return self.jacobian.T @ self.residuals + self.prior_slopes * self.prior_residuals
+        return self.jacobian.T @ self.residuals + self.prior_jacobian.T @ self.prior_residuals
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scales:
+    """Priors of numbers without bounds, near some point.
+
+    Equation:
+        covariance of the priors = D R D,  D = diag(1/slope),  R = root root
+
+    Attributes:
+        slope: One over the SD of each, whatever the others are, shape (free,).
+        root: The symmetric root of their correlations, shape (free, free); I where none has a value
+            in common with another.
+    """
+
+    slope: Floats
+    root: Floats
+
+
+def scales_of(prior: Floats) -> Scales:
+    """Scales of priors, from their information, shape (free, free)."""
+    own = np.diag(prior)
+    if np.array_equal(prior, np.diag(own)):  # no rounding where nothing has to be turned
+        return Scales(np.sqrt(own), np.eye(own.size))
+    covariance = np.linalg.inv(prior)
+    deviation = np.sqrt(np.diag(covariance))
+    correlation = covariance / np.outer(deviation, deviation)
+    values, vectors = np.linalg.eigh(correlation)
+    return Scales(1 / deviation, (vectors * np.sqrt(values)) @ vectors.T)
 
 
 def information(objective: Objective, theta: ArrayLike, width: float = 0.0) -> Information:
@@ -130,11 +158,11 @@ def information(objective: Objective, theta: ArrayLike, width: float = 0.0) -> I
     if not (np.all(np.isfinite(residuals)) and np.all(np.isfinite(jacobian))):
         raise ValueError("the residuals or their derivatives are not finite here")
     own = residuals.size - theta.size
-    slopes = np.diag(jacobian[own:]).copy()
+    slopes = np.diag(jacobian[own:])
     fixed = [name for name, slope in zip(objective.names, slopes, strict=True) if slope == 0]
     if fixed:
         raise ValueError(f"on its bound to the last digit: {', '.join(fixed)}")
-    parts = (residuals[:own], jacobian[:own], residuals[own:], slopes)
+    parts = (residuals[:own], jacobian[:own], residuals[own:], jacobian[own:])
     return Information(tuple(objective.names), theta, *parts)
 
 
@@ -193,7 +221,7 @@ def slopes_in_units(free: Sequence[Free], theta: ArrayLike) -> Floats:
 
 
 def departures(free: Sequence[Free], numbers: ArrayLike) -> Floats:
-    """How far numbers are from their starts, in SDs of their priors.
+    """How far numbers are from the centres of their priors, in SDs of these.
 
     Args:
         free: What may move.
@@ -209,21 +237,19 @@ def departures(free: Sequence[Free], numbers: ArrayLike) -> Floats:
 
 
 def reach(free: Sequence[Free]) -> tuple[Floats, Floats]:
-    """Bounds as departures from the start [SD of the prior], infinite where there is none."""
+    """Bounds as departures [SD of the prior], infinite where there is none."""
     low, high = [], []
     with jax.enable_x64(True), np.errstate(all="ignore"):
         for one in free:
-            start = float(on_scale(one.scale, one.start))
-            ends = (float(on_scale(one.scale, end)) for end in (one.low, one.high))
             # A scale that ends before the bound has no number there: no bound for the prior.
-            below, above = ((end - start) / one.prior for end in ends)
+            below, above = (float(one.departure(end)) for end in (one.low, one.high))
             low.append(-np.inf if np.isnan(below) else below)
             high.append(np.inf if np.isnan(above) else above)
     return np.array(low), np.array(high)
 
 
 def prior_interval(free: Sequence[Free]) -> tuple[Floats, Floats]:
-    """95 % intervals of the priors within the bounds, in departures from the start.
+    """95 % intervals of the priors within the bounds, in departures.
 
     Args:
         free: What may move.
@@ -246,8 +272,9 @@ def uncertainty(free: Sequence[Free], found: Information) -> xr.Dataset:
     Equation:
         C = (data + prior)^-1;  SE(theta_k) = sqrt(C_kk);  SE(x_k) = SE(theta_k) dx_k/dtheta_k
         interval: x(theta_k - 1.96 SE), x(theta_k + 1.96 SE), which keeps to the bounds
-        prior share: posterior variance over prior variance, in departures from the start
-        data alone: what the data say about a number where all others are known, over its prior
+        prior share: posterior variance over prior variance
+        data alone: what the data say about a number where all others are known, over what its prior
+            says then
 
     Args:
         free: What may move, in the order of the information.
@@ -283,7 +310,7 @@ def uncertainty(free: Sequence[Free], found: Information) -> xr.Dataset:
         "prior_low": prior_low,
         "prior_high": prior_high,
         "prior_share": share,
-        "data_alone": np.diag(found.scaled),
+        "data_alone": np.diag(found.data) / np.diag(found.prior),
         "verdict": np.array([verdict(one) for one in share]),
         "at_bound": np.array([at_bound(f, x) for f, x in zip(free, value, strict=True)]),
         "unit": np.array([one.unit for one in free]),
