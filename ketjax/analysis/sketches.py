@@ -231,10 +231,15 @@ def _rows(
         limits = np.array([single[here].min(axis=1), single[here].max(axis=1)])
         if not np.isfinite(limits).all():
             rows += [_finite(row, ruler, weight) for row in values[here]]
-        elif weight is None and _even(values[here], limits, ruler):
-            rows += _even_group(size, limits, ruler)
-        else:
-            rows += _group(values[here], single[here], limits, ruler, weight, bench)
+            continue
+        ends = ruler.number(limits, float(limits[0].min()))
+        # Ends of float64 are not as they were.
+        if weight is None and values.dtype == np.float32 and (ends[0] == ends[1]).all():
+            units = _units(limits, ruler)
+            if (units[0] == units[1]).all():
+                rows += _even(size, units[0], limits, ends[0])
+                continue
+        rows += _group(values[here], single[here], limits, ends, ruler, weight, bench)
     return rows
 
 
@@ -246,20 +251,16 @@ def _finite(values: NDArray[np.floating], ruler: Ruler, weight: NDArray[np.float
     return _rows(values[None, finite], ruler, own)[0]
 
 
-def _even(values: NDArray[np.floating], limits: NDArray[np.float32], ruler: Ruler) -> bool:
-    """Whether the ends of every row share a bin and a unit, and so all its values do."""
-    if values.dtype != np.float32:  # ends were rounded to it
-        return False
-    bins, units = ruler.number(limits, float(limits.min())), _units(limits, ruler)
-    return bool((bins[0] == bins[1]).all() and (units[0] == units[1]).all())
-
-
-def _even_group(patients: int, limits: NDArray[np.float32], ruler: Ruler) -> list[Row]:
-    """Sketches of such rows: what holds for an end holds for all."""
-    first = ruler.number(limits[0], float(limits[0].min()))
-    units = [int(unit) for unit in _units(limits[0], ruler).tolist()]
-    totals, squares = ([patients * unit**power for unit in units] for power in (1, 2))
-    counts = (np.full(1, patients) for _ in units)
+def _even(
+    patients: int,
+    units: NDArray[np.float32],
+    limits: NDArray[np.float32],
+    first: NDArray[np.int32],
+) -> list[Row]:
+    """Sketches of rows whose ends share a bin and a unit, and so all their values do."""
+    whole = [int(unit) for unit in units.tolist()]
+    totals, squares = ([patients * unit**power for unit in whole] for power in (1, 2))
+    counts = [np.full(1, patients) for _ in whole]
     return _listed((patients, patients, patients), totals, squares, limits, first, counts)
 
 
@@ -267,6 +268,7 @@ def _group(
     values: NDArray[np.floating],
     single: NDArray[np.float32],
     limits: NDArray[np.float32],
+    ends: NDArray[np.int32],
     ruler: Ruler,
     weight: NDArray[np.float64] | None,
     bench: _Bench,
@@ -275,11 +277,12 @@ def _group(
     shape, numbers = single.shape, bench.numbers
     work = bench.tally.bins.view(np.float32).reshape(shape)
     lowest = float(limits[0].min())
-    ends = ruler.number(limits, lowest)
     width = ends[1] - ends[0] + 1
-    begin = np.cumsum(width, dtype=np.int32) - width
+    end = np.cumsum(width, dtype=np.int32)
+    begin = end - width
     ruler.number(single, lowest, work, (ends[0] - begin)[:, None])
-    counts = np.split(bench.tally.counts(int(width.sum())), begin[1:])
+    together = bench.tally.counts(int(end[-1]))
+    counts = [together[slice(*own)] for own in zip(begin.tolist(), end.tolist(), strict=True)]
     # Multiplying by powers of two and rounding to whole numbers lose nothing in float32 either.
     numbers[:] = _units(values, ruler, work if values.dtype == np.float32 else numbers)
     most = max(-lowest, float(limits[1].max())) / ruler.unit + 1.0
