@@ -16,6 +16,7 @@ import dask
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from ketjax.analysis.bins import KEPT_BITS, Ruler
 from ketjax.analysis.scalars import STATISTICS, is_scalar, scalar_table, stacked_tables
@@ -197,7 +198,9 @@ def tables_of(
     told = dask.config.get("scheduler", None) is not None  # type: ignore[attr-defined]
     large = sum(dataset[c.name].nbytes for c in courses) >= LEAST_BYTES
     how = {"scheduler": "processes", "num_workers": processes, "chunksize": 1}
-    (found,) = dask.compute(wanted, **(how if processes > 1 and large and not told else {}))  # type: ignore[attr-defined]
+    # Tasks set this limit and lift it; of those that are threads the first would lift it for all.
+    with threadpool_limits(1, "blas"):
+        (found,) = dask.compute(wanted, **(how if processes > 1 and large and not told else {}))  # type: ignore[attr-defined]
     return {name: stacked_tables(arms) for name, arms in found.items()}
 
 

@@ -229,17 +229,19 @@ def _rows(
         if count - start < together:
             bench = _Bench.of((count - start, size), weight)
         limits = np.array([single[here].min(axis=1), single[here].max(axis=1)])
-        if not np.isfinite(limits).all():
+        lowest, highest = float(limits[0].min()), float(limits[1].max())
+        if not (math.isfinite(lowest) and math.isfinite(highest)):
             rows += [_finite(row, ruler, weight) for row in values[here]]
             continue
-        ends = ruler.number(limits, float(limits[0].min()))
+        ends = ruler.number(limits, lowest)
         # Ends of float64 are not as they were.
         if weight is None and values.dtype == np.float32 and (ends[0] == ends[1]).all():
             units = _units(limits, ruler)
             if (units[0] == units[1]).all():
                 rows += _even(size, units[0], limits, ends[0])
                 continue
-        rows += _group(values[here], single[here], limits, ends, ruler, weight, bench)
+        most = max(-lowest, highest) / ruler.unit + 1.0
+        rows += _group(values[here], single[here], limits, ends, most, ruler, weight, bench)
     return rows
 
 
@@ -269,6 +271,7 @@ def _group(
     single: NDArray[np.float32],
     limits: NDArray[np.float32],
     ends: NDArray[np.int32],
+    most: float,
     ruler: Ruler,
     weight: NDArray[np.float64] | None,
     bench: _Bench,
@@ -276,16 +279,14 @@ def _group(
     """Sketches of rows of finite values that fit the cache together."""
     shape, numbers = single.shape, bench.numbers
     work = bench.tally.bins.view(np.float32).reshape(shape)
-    lowest = float(limits[0].min())
     width = ends[1] - ends[0] + 1
     end = np.cumsum(width, dtype=np.int32)
     begin = end - width
-    ruler.number(single, lowest, work, (ends[0] - begin)[:, None])
+    ruler.number(single, float(limits[0].min()), work, (ends[0] - begin)[:, None])
     together = bench.tally.counts(int(end[-1]))
     counts = [together[slice(*own)] for own in zip(begin.tolist(), end.tolist(), strict=True)]
     # Multiplying by powers of two and rounding to whole numbers lose nothing in float32 either.
     numbers[:] = _units(values, ruler, work if values.dtype == np.float32 else numbers)
-    most = max(-lowest, float(limits[1].max())) / ruler.unit + 1.0
     patients = shape[1]
     if weight is None:
         masses = patients, patients, patients
