@@ -1,10 +1,11 @@
 """Aggregation: what a population did in numbers, from sketches of every patient.
 
 A store is read once, a Dask task going from shard to shard; it leaves sketches (`sketches`), which
-are merged as a tree. Any scheduler of Dask will do. Counting holds Python's lock, so that its usual
-threads are hardly faster than one of them; `processes` are. The result is the same to the bit
-whatever the chunks and however many work on it. A store that keeps summaries instead of
-trajectories holds the same sketches, and is read by the same functions.
+are merged as a tree. Any scheduler of Dask will do. Arrays are read and counted without Python's
+lock, but what is done between them holds it, so that many threads wait for each other; `processes`
+do not. The result is the same to the bit whatever the chunks and however many work on it. A store
+that keeps summaries instead of trajectories holds the same sketches, and is read by the same
+functions.
 """
 
 import json
