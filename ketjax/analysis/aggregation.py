@@ -1,10 +1,11 @@
 """Aggregation: what a population did in numbers, from sketches of every patient.
 
 A store is read once, a Dask task going from shard to shard; it leaves sketches (`sketches`), which
-are merged as a tree. Any scheduler of Dask will do. Counting holds Python's lock, so that its usual
-threads are hardly faster than one of them; `processes` are. The result is the same to the bit
-whatever the chunks and however many work on it. A store that keeps summaries instead of
-trajectories holds the same sketches, and is read by the same functions.
+are merged as a tree. Any scheduler of Dask will do. Arrays are read and counted without Python's
+lock, but what is done between them holds it, so that many threads wait for each other; `processes`
+do not. The result is the same to the bit whatever the chunks and however many work on it. A store
+that keeps summaries instead of trajectories holds the same sketches, and is read by the same
+functions.
 """
 
 import json
@@ -16,6 +17,7 @@ import dask
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from ketjax.analysis.bins import KEPT_BITS, Ruler
 from ketjax.analysis.scalars import STATISTICS, is_scalar, scalar_table, stacked_tables
@@ -197,7 +199,9 @@ def tables_of(
     told = dask.config.get("scheduler", None) is not None  # type: ignore[attr-defined]
     large = sum(dataset[c.name].nbytes for c in courses) >= LEAST_BYTES
     how = {"scheduler": "processes", "num_workers": processes, "chunksize": 1}
-    (found,) = dask.compute(wanted, **(how if processes > 1 and large and not told else {}))  # type: ignore[attr-defined]
+    # Tasks set this limit and lift it; of those that are threads the first would lift it for all.
+    with threadpool_limits(1, "blas"):
+        (found,) = dask.compute(wanted, **(how if processes > 1 and large and not told else {}))  # type: ignore[attr-defined]
     return {name: stacked_tables(arms) for name, arms in found.items()}
 
 

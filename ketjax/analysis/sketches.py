@@ -11,13 +11,14 @@ Sums: values are rounded to whole multiples of a fine unit.
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ketjax.analysis.bins import UNIT, Ruler
+from ketjax.analysis.tallies import Tally
 from ketjax.analysis.whole_numbers import sums, sums_of_squares
 
 GRAIN = 2.0**-20
@@ -201,13 +202,14 @@ class Sketch:
 class _Bench:
     """Memory in which rows are worked on, one group after the other: fresh memory costs more."""
 
-    single: NDArray[np.float32]
+    tally: Tally
     numbers: NDArray[np.float64]
 
     @classmethod
-    def of(cls, size: int) -> Self:
-        """Memory for so many numbers."""
-        return cls(np.empty(size, np.float32), np.empty(size))
+    def of(cls, shape: tuple[int, int], weight: NDArray[np.float64] | None) -> Self:
+        """Memory for rows of patients with weights."""
+        mass = np.ones(shape, np.int32) if weight is None else np.broadcast_to(weight, shape)
+        return cls(Tally(mass.ravel()), np.empty(shape))
 
 
 def _rows(
@@ -219,16 +221,27 @@ def _rows(
     count, size = single.shape
     if not size:
         return [Row() for _ in range(count)]
-    together = max(1, PIECE // size)  # rows that fill the cache
-    bench = _Bench.of(together * size)
+    together = min(count, max(1, PIECE // size))  # rows that fill the cache
+    bench = _Bench.of((together, size), weight)
     rows: list[Row] = []
     for start in range(0, count, together):
         here = slice(start, start + together)
-        ends = np.array([single[here].min(axis=1), single[here].max(axis=1)])
-        if np.isfinite(ends).all():
-            rows += _group(values[here], single[here], ends, ruler, weight, bench)
-        else:
+        if count - start < together:
+            bench = _Bench.of((count - start, size), weight)
+        limits = np.array([single[here].min(axis=1), single[here].max(axis=1)])
+        lowest, highest = float(limits[0].min()), float(limits[1].max())
+        if not (math.isfinite(lowest) and math.isfinite(highest)):
             rows += [_finite(row, ruler, weight) for row in values[here]]
+            continue
+        ends = ruler.number(limits, lowest)
+        # Ends of float64 are not as they were.
+        if weight is None and values.dtype == np.float32 and (ends[0] == ends[1]).all():
+            units = _units(limits, ruler)
+            if (units[0] == units[1]).all():
+                rows += _even(size, units[0], limits, ends[0])
+                continue
+        most = max(-lowest, highest) / ruler.unit + 1.0
+        rows += _group(values[here], single[here], limits, ends, most, ruler, weight, bench)
     return rows
 
 
@@ -240,55 +253,73 @@ def _finite(values: NDArray[np.floating], ruler: Ruler, weight: NDArray[np.float
     return _rows(values[None, finite], ruler, own)[0]
 
 
+def _even(
+    patients: int,
+    units: NDArray[np.float32],
+    limits: NDArray[np.float32],
+    first: NDArray[np.int32],
+) -> list[Row]:
+    """Sketches of rows whose ends share a bin and a unit, and so all their values do."""
+    whole = [int(unit) for unit in units.tolist()]
+    totals, squares = ([patients * unit**power for unit in whole] for power in (1, 2))
+    counts = [np.full(1, patients) for _ in whole]
+    return _listed((patients, patients, patients), totals, squares, limits, first, counts)
+
+
 def _group(
     values: NDArray[np.floating],
     single: NDArray[np.float32],
     limits: NDArray[np.float32],
+    ends: NDArray[np.int32],
+    most: float,
     ruler: Ruler,
     weight: NDArray[np.float64] | None,
     bench: _Bench,
 ) -> list[Row]:
     """Sketches of rows of finite values that fit the cache together."""
-    shape, size = single.shape, single.size
-    work, numbers = bench.single[:size].reshape(shape), bench.numbers[:size].reshape(shape)
-    least, greatest = limits
-    lowest = float(least.min())
-    ends = ruler.number(limits, lowest)
+    shape, numbers = single.shape, bench.numbers
+    work = bench.tally.bins.view(np.float32).reshape(shape)
     width = ends[1] - ends[0] + 1
-    begin = np.cumsum(width, dtype=np.int32) - width
-    places = ruler.number(single, lowest, work, (ends[0] - begin)[:, None])
-    heavy = None if weight is None else np.broadcast_to(weight, shape).ravel()
-    counts = np.bincount(places.ravel(), heavy, int(width.sum())).astype(np.int64, copy=False)
+    end = np.cumsum(width, dtype=np.int32)
+    begin = end - width
+    ruler.number(single, float(limits[0].min()), work, (ends[0] - begin)[:, None])
+    together = bench.tally.counts(int(end[-1]))
+    counts = [together[slice(*own)] for own in zip(begin.tolist(), end.tolist(), strict=True)]
     # Multiplying by powers of two and rounding to whole numbers lose nothing in float32 either.
-    units = work if values.dtype == np.float32 else numbers
-    np.multiply(values, values.dtype.type(1.0 / ruler.unit), out=units)
-    numbers[:] = np.rint(units, out=units)
-    most = max(-lowest, float(greatest.max())) / ruler.unit + 1.0
+    numbers[:] = _units(values, ruler, work if values.dtype == np.float32 else numbers)
     patients = shape[1]
     if weight is None:
-        mass = mass_squared = patients
+        masses = patients, patients, patients
         totals, squares = sums(numbers, most), sums_of_squares(numbers, most)
     else:
         heaviest = float(weight.max()) + 1.0
-        mass = sums(weight[None], heaviest)[0]
-        mass_squared = sums_of_squares(weight[None], heaviest)[0]
+        mass, about = sums(weight[None], heaviest), sums_of_squares(weight[None], heaviest)
+        masses = patients, mass[0], about[0]
         shares = GRAIN * weight * numbers
         most_share = GRAIN * heaviest * most + 1.0
         totals = sums(np.rint(shares), most_share)
         squares = sums(np.rint(shares * numbers * UNIT), most_share * (UNIT * most + 1.0))
-    return [
-        Row(patients, mass, mass_squared, total, square, low, high, first, counts[place:][:length])
-        for total, square, low, high, first, place, length in zip(
-            totals,
-            squares,
-            least.tolist(),
-            greatest.tolist(),
-            ends[0].tolist(),
-            begin.tolist(),
-            width.tolist(),
-            strict=True,
-        )
-    ]
+    return _listed(masses, totals, squares, limits, ends[0], counts)
+
+
+def _units(
+    values: NDArray[np.floating], ruler: Ruler, out: NDArray[np.floating] | None = None
+) -> NDArray[np.floating]:
+    """Values as whole numbers of units."""
+    return np.rint(np.multiply(values, values.dtype.type(1.0 / ruler.unit), out=out), out=out)
+
+
+def _listed(
+    masses: tuple[int, int, int],
+    totals: Iterable[int],
+    squares: Iterable[int],
+    limits: NDArray[np.float32],
+    first: NDArray[np.int32],
+    counts: Iterable[NDArray[np.int64]],
+) -> list[Row]:
+    """Rows of the same patients, whose number, mass and squared mass come first."""
+    columns = totals, squares, *limits.tolist(), first.tolist(), counts
+    return [Row(*masses, *row) for row in zip(*columns, strict=True)]
 
 
 def packed(rows: Sequence[Row]) -> dict[str, NDArray]:

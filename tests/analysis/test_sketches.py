@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ketjax.analysis import sketches
 from ketjax.analysis.bins import Ruler
 from ketjax.analysis.sketches import Sketch, packed, unpacked
+from ketjax.analysis.tallies import Tally
 from ketjax.analysis.whole_numbers import sums, sums_of_squares
 
 SHARES = (0.0, 0.05, 0.25, 0.5, 0.9, 1.0)
@@ -97,6 +98,29 @@ def test_blocks_larger_than_a_piece(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = Sketch.of(population(), Ruler.of(30.0))
     monkeypatch.setattr(sketches, "PIECE", 700)
     assert pieces(Sketch.of(population(), Ruler.of(30.0))) == pieces(whole)
+
+
+def test_rows_that_need_no_counting() -> None:
+    """All values in one bin and one unit; float64 takes the way of the others."""
+    ruler, random = Ruler.of(1.0), np.random.default_rng(5)
+    near = random.uniform(-1e-7, 1e-7, (6, 500))
+    near[0], near[4] = 0.0, random.uniform(-1.0, 2.0, 500)
+    values = (near + np.array([0.0, 0.0, 1.0, -3.5, 0.0, 1e4])[:, None]).astype(np.float32)
+    known = [Sketch.of(row[None].astype(np.float64), ruler) for row in values]
+    for row, one in zip(values, known, strict=True):
+        assert pieces(Sketch.of(row[None], ruler)) == pieces(one)
+    assert pieces(Sketch.of(values, ruler)) == [row for one in known for row in pieces(one)]
+
+
+@pytest.mark.parametrize("dtype", ["int32", "float64"])
+def test_tallies_count_as_numpy_does(dtype: str) -> None:
+    random = np.random.default_rng(9)
+    mass = np.ones(1000, np.int32) if dtype == "int32" else np.rint(random.uniform(0, 2**21, 1000))
+    tally = Tally(mass)
+    for width in (1, 7, 3, 5000, 40):
+        tally.bins[:] = random.integers(0, width, 1000)
+        known = np.bincount(tally.bins, mass, width)
+        np.testing.assert_array_equal(tally.counts(width), known)
 
 
 def test_weights() -> None:
