@@ -1,9 +1,10 @@
 """Draws of the free numbers from what data and priors leave possible.
 
 A normal law about the optimum proposes, the objective itself corrects: importance sampling with
-Pareto-smoothed weights. It is done in numbers z in which the prior of each, cut off at the bounds,
-is standard normal: what the data do not tell then has the prior's law exactly, bounds included.
-Numbers whose class has a value in common are correlated in z as their priors are.
+Pareto-smoothed weights. It is done in numbers z in which the prior, cut off at the bounds, is
+standard normal: what the data do not tell then has the prior's law exactly, bounds included. Those
+whose class has a value in common are departures instead, whose priors are correlated; of them a
+proposal beyond the bounds is drawn again.
 """
 
 from __future__ import annotations
@@ -23,15 +24,20 @@ from ketjax.fit.uncertainty import Floats, Objective, departures, in_units, reac
 
 MOST_EVALUATIONS = 30  # of the objective, to find the centre
 TOLERANCE = 1e-4  # least relative fall for which the search goes on; float32 tells no less
+MOST_ROUNDS = 1000  # of proposals, of which some must lie within the bounds
 FEW = 100.0  # effective draws below which a summary of them is rough; assumed
 
 
 class PriorNumbers:
-    """Numbers z in which the prior of each within the bounds is standard normal.
+    """Numbers z in which the prior within the bounds is standard normal, or cut off if in a class.
 
     Equation:
         d = (scale(x) - centre)/SD,  in [a, b] by the bounds;  Phi: standard normal law
-        Phi(z) = (Phi(d) - Phi(a)) / (Phi(b) - Phi(a))
+        Phi(z) = (Phi(d) - Phi(a)) / (Phi(b) - Phi(a));  in a class z = d
+
+    Attributes:
+        free: What may move.
+        limits: Ends of each, shape (2, free); infinite but in a class.
     """
 
     def __init__(self, free: Sequence[Free]) -> None:
@@ -42,6 +48,8 @@ class PriorNumbers:
         """
         self.free = tuple(free)
         self._ends = reach(free)
+        self._own = np.array([one.common is None for one in free])
+        self.limits: Floats = np.where(self._own, [[-np.inf], [np.inf]], self._ends)
 
     def to_theta(self, z: Floats) -> Floats:
         """Numbers without bounds, of the same shape (..., free)."""
@@ -54,13 +62,25 @@ class PriorNumbers:
         columns = []
         with jax.enable_x64(True):
             for k, (low, high) in enumerate(zip(*self._ends, strict=True)):
-                below, room, above = self._shares(low, high)
                 at = d[..., k]
+                if not self._own[k]:
+                    columns.append(at)
+                    continue
+                below, room, above = self._shares(low, high)
                 # From the nearer end, so that neither loses digits.
                 left = ndtri(jnp.clip((ndtr(at) - below) / room, 0, 1))
                 right = -ndtri(jnp.clip((ndtr(-at) - above) / room, 0, 1))
                 columns.append(np.where(at < 0, left, right))
         return np.stack(columns, axis=-1)
+
+    def stretching(self, z: Floats) -> Floats:
+        """Logarithm of the density of departures d over that of z, shape (...,); a constant apart.
+
+        Equation:
+            (d'd - z'z) / 2
+        """
+        d = departures(self.free, in_units(self.free, self.to_theta(z)))
+        return 0.5 * np.sum(np.where(self._own, d**2 - z**2, 0.0), axis=-1)
 
     def slopes(self, z: Floats) -> Floats:
         """Change of each number without bounds for a change of z, shape (free,)."""
@@ -71,10 +91,11 @@ class PriorNumbers:
     def _theta(self, z: jax.Array) -> jax.Array:
         columns = []
         for k, (one, low, high) in enumerate(zip(self.free, *self._ends, strict=True)):
-            below, room, above = self._shares(low, high)
-            at = z[..., k]
-            left, right = below + room * ndtr(at), above + room * ndtr(-at)
-            departure = jnp.where(at < 0, ndtri(left), -ndtri(right))
+            departure = at = z[..., k]
+            if self._own[k]:
+                below, room, above = self._shares(low, high)
+                left, right = below + room * ndtr(at), above + room * ndtr(-at)
+                departure = jnp.where(at < 0, ndtri(left), -ndtri(right))
             centre, deviation = one.law
             number = _from_scale(one.scale, centre + deviation * departure)
             columns.append(one.transform.inverse(number))
@@ -166,7 +187,7 @@ def posterior(
     """Draw from the posterior.
 
     Equation:
-        target   exp(-objective(theta(z)) + d'd/2 - z'z/2),  d: departures, as in `PriorNumbers`
+        target   exp(-objective(theta(z)) + stretching(z)), as `PriorNumbers` has it
         proposal normal, or Student's t, about the target's mode with covariance
                  inflation^2 (J'J + W'W)^-1,  J: derivatives of the residuals of data by z,
                  W: those of the priors by departures
@@ -186,35 +207,33 @@ def posterior(
         Draws and their weights.
 
     Raises:
-        ValueError: The objective is finite at no draw.
+        ValueError: The objective is finite at no draw, or no proposal lies within the bounds.
     """
     prior = PriorNumbers(free)
     centre, covariance = _mode(objective, prior, np.asarray(theta, float))
-    factor = np.linalg.cholesky(covariance) * inflation
-    normals, divisors = _random(seed, draws, len(prior.free), degrees)
-    z = centre + (normals / divisors[:, None]) @ factor.T
+    factor = np.asarray(np.linalg.cholesky(covariance) * inflation, np.float64)
+    u = _proposed(prior, centre, factor, seed, draws, degrees)
+    z = centre + u @ factor.T
     thetas = prior.to_theta(z)
     numbers = in_units(prior.free, thetas)
-    priors = departures(prior.free, numbers)
     value = getattr(objective, "value", None) or (
         lambda theta, width: objective.value_and_gradient(theta, width)[0]
     )
-    misfit = np.full(draws, np.inf)
+    found = np.full(draws, np.inf)
     for j, one in enumerate(thetas):
         whole = known(one)
         if whole is None:
             whole = float(value(one, 0.0)) if np.all(np.isfinite(one)) else np.inf
-        if np.isfinite(whole):
-            misfit[j] = whole - 0.5 * priors[j] @ priors[j]
+        found[j] = whole
         tell(one, whole)
-    finite = np.isfinite(misfit)
+    finite = np.isfinite(found)
     if not finite.any():
         raise ValueError("the objective is finite at no draw")
-    distance = np.sum((normals / divisors[:, None]) ** 2, axis=1)
+    distance = np.sum(u**2, axis=1)
     proposed = -0.5 * distance
     if np.isfinite(degrees):
         proposed = -0.5 * (degrees + len(prior.free)) * np.log1p(distance / degrees)
-    logs = np.where(finite, -misfit - 0.5 * np.sum(z**2, axis=1) - proposed, -np.inf)
+    logs = np.where(finite, -found + prior.stretching(z) - proposed, -np.inf)
     weights, shape = pareto.smooth(logs)
     failed = int(np.sum(~finite))
     at = prior.to_theta(centre)
@@ -222,7 +241,7 @@ def posterior(
 
 
 def _mode(objective: Objective, prior: PriorNumbers, theta: Floats) -> tuple[Floats, Floats]:
-    """Most likely z, and the covariance about it; as if the priors were normal in z."""
+    """Most likely z, and the covariance about it."""
     numbers = len(prior.free)
     kept: dict[bytes, tuple[Floats, Floats]] = {}
 
@@ -240,11 +259,13 @@ def _mode(objective: Objective, prior: PriorNumbers, theta: Floats) -> tuple[Flo
             )
         return kept[key]
 
-    # An optimum on a bound lies at infinity here.
-    start = np.clip(prior.of_theta(theta), -3.0, 3.0)
+    # An optimum on a bound lies at infinity here, or where a search cannot begin.
+    edges = 0.999 * prior.limits
+    start = np.clip(prior.of_theta(theta), np.maximum(edges[0], -3.0), np.minimum(edges[1], 3.0))
     found = least_squares(
         lambda z: evaluate(z)[0],
         start,
+        bounds=(prior.limits[0], prior.limits[1]),
         jac=lambda z: evaluate(z)[1],  # pyright: ignore[reportArgumentType]
         ftol=TOLERANCE,
         xtol=TOLERANCE,
@@ -258,13 +279,22 @@ def _mode(objective: Objective, prior: PriorNumbers, theta: Floats) -> tuple[Flo
     return found.x, root @ (np.eye(numbers) - (rows.T * lost) @ rows) @ root.T
 
 
-def _random(seed: int, draws: int, numbers: int, degrees: float) -> tuple[Floats, Floats]:
-    """Standard normal numbers (draw, free) and what Student's t divides them by (draw,)."""
+def _proposed(
+    prior: PriorNumbers, centre: Floats, factor: Floats, seed: int, draws: int, degrees: float
+) -> Floats:
+    """Standard normal numbers, or of Student's t, of proposals within the limits, (draw, free)."""
     one, other = np.random.default_rng(seed).spawn(2)
-    normals = one.standard_normal((draws, numbers))
-    if not np.isfinite(degrees):
-        return normals, np.ones(draws)
-    return normals, np.sqrt(other.chisquare(degrees, draws) / degrees)
+    kept = np.zeros((0, centre.size))
+    for _ in range(MOST_ROUNDS):
+        u = one.standard_normal((draws, centre.size))
+        if np.isfinite(degrees):
+            u /= np.sqrt(other.chisquare(degrees, draws) / degrees)[:, None]
+        z = centre + u @ factor.T
+        inside = np.all((z > prior.limits[0]) & (z < prior.limits[1]), axis=1)
+        kept = np.concatenate([kept, u[inside]])
+        if len(kept) >= draws:
+            return kept[:draws]
+    raise ValueError("all but all of the posterior lies beyond the bounds")
 
 
 def _from_scale(scale: str, number: jax.Array) -> jax.Array:
