@@ -6,6 +6,7 @@ import json
 import math
 import re
 import unicodedata
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from html_reading import Reader
 from mock_store import ARMS, DIGEST, TIMES, VARIABLES, coordinates, courses, template
 from scipy.stats import binomtest
 from typer.testing import CliRunner
+from zarr.storage import LocalStore
 
 from ketjax import dataset as ds
 from ketjax.analysis.survival import RELAPSE_STATES
@@ -360,6 +362,26 @@ def test_command_repeats_the_hours(store: Path, tmp_path: Path) -> None:
     )
     usual = origin_section(read_subject(store)).parts
     assert not [part for part in usual if isinstance(part, Listing) and "--hours" in part.text]
+
+
+def test_each_course_is_read_once_for_both_widths(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Singles, and the scale of a readout that does not say it, are read off the first patients."""
+    reads: Counter[str] = Counter()
+    get = LocalStore.get
+
+    async def counted(self: LocalStore, key: str, *arguments: Any, **options: Any) -> Any:
+        name, _, chunk = key.partition("/c/")
+        reads[name] += bool(chunk)
+        return await get(self, key, *arguments, **options)
+
+    monkeypatch.setattr(LocalStore, "get", counted)
+    write_report(store, tmp_path / "x.html")
+    chunks = len(ARMS) * PATIENTS // SHARD
+    drawn = ("interneuron_block", "glutamate", "bdnf", "mtorc1", "synapse_density")
+    assert {reads[name] for name in drawn} == {chunks}
+    assert reads["madrs"] == chunks + len(ARMS)  # the single patients
 
 
 def test_attachments_are_checked_together_and_shown(few: Path, tmp_path: Path) -> None:
