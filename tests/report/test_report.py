@@ -401,14 +401,8 @@ def test_attachments_are_checked_together_and_shown(few: Path, tmp_path: Path) -
     text = path.read_text("utf-8")
     assert "Total &lt;b&gt; indices=1" in text
     assert base64.b64encode(pixel).decode() in text
-    beside = tmp_path / "s.sensitivity.zarr"
-    code, output = invoke(few, *out, "--overwrite", "--sensitivity", beside)
-    assert code == 2 and "no figures lie beside" in output
-    for name in ("tornado", "sobol"):
-        (tmp_path / f"s.sensitivity_{name}.png").write_bytes(pixel)
-    assert invoke(few, *out, "--overwrite", "--sensitivity", beside)[0] == 0
-    text = path.read_text("utf-8")
-    assert 0 < text.index("Sobol indices.") < text.index("one parameter at a time.")
+    code, output = invoke(few, *out, "--overwrite", "--sensitivity", few)
+    assert code == 4 and "is no store of a sensitivity analysis" in output
 
 
 def test_study_comes_back_from_the_page(read: Reader) -> None:

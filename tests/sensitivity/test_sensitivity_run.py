@@ -338,7 +338,7 @@ def test_command(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "pharmacokinetics.central_volume" in done.stdout and "first order" in done.stdout
     assert "left out" in done.stderr and "base samples" in done.stderr
     drawn = {file.name for file in tmp_path.glob("*.png")}
-    assert drawn == {f"e_{kind}.png" for kind in ("areas", *METHODS)}
+    assert drawn == {f"e_{kind}.png" for kind in ("areas", *METHODS, "pairs")}
     again = runner.invoke(app, ["sensitivity", "small.toml", *out])
     assert again.exit_code == 4 and "exists already" in again.stderr
     printed = runner.invoke(
@@ -346,5 +346,6 @@ def test_command(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     )
     record = json.loads(printed.stdout)
     assert record["sobol"][0]["total"] > 0 and record["parameters"][0]["origin"]
+    assert len(record["pairs"]) > FACTORS * (FACTORS - 1) / 2 and record["pairs"][0]["second_low"]
     wrong = runner.invoke(app, ["sensitivity", "small.toml", *out, "--arm", "salin"])
     assert wrong.exit_code == 2 and "did you mean saline" in wrong.stderr
