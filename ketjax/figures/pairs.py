@@ -82,7 +82,7 @@ def plot_pairs(
             if not text and not (np.abs(second) >= LEAST).any():
                 text = "no pair\nreaches\n0.01"
             if text:
-                _say(axes, text)
+                _say(axes, text, is_narrow(figure))
             else:
                 _draw_matrix(axes, second, reach * error, scale)
     confidence = 100 * float(found.attrs.get("confidence", 0.95))
@@ -107,7 +107,7 @@ def _draw_matrix(axes: Axes, second: np.ndarray, width: np.ndarray, scale: float
         clear = abs(second[i, j]) > width[i, j]
         dark = abs(second[i, j]) > 0.55 * scale
         axes.text(
-            j, i, _short(second[i, j]), ha="center", va="center", fontsize=TEXT_SIZE - 3,
+            j, i, _short(float(second[i, j])), ha="center", va="center", fontsize=TEXT_SIZE - 3,
             color="white" if dark else "black", fontweight="bold" if clear else "normal",
         )  # fmt: skip
 
@@ -124,10 +124,10 @@ def _frame(axes: Axes, count: int) -> None:
     axes.tick_params(length=0, labelsize=TEXT_SIZE - 2)
 
 
-def _say(axes: Axes, text: str) -> None:
+def _say(axes: Axes, text: str, narrow: bool) -> None:
     """Say instead of a matrix why there is none."""
     axes.tick_params(labelbottom=False, labelleft=False)
-    text = text.partition(":")[0] if is_narrow(axes.get_figure()) else text.replace(": ", ":\n")
+    text = text.partition(":")[0] if narrow else text.replace(": ", ":\n")
     axes.text(
         0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center",
         fontsize=TEXT_SIZE - 1.5, color="0.4",

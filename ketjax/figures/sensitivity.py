@@ -168,7 +168,7 @@ def plot_bars(
         for axes, hour in zip(row, hours, strict=True):
             one = own["value"].sel(time=hour).isel(parameter=order)
             if reason := int(own["reason"].sel(time=hour)):
-                _say(axes, UNSAID[reason])
+                _say(axes, UNSAID[reason], is_narrow(figure))
                 continue
             for k, (index, error) in enumerate(indices):
                 at = -np.arange(order.size) + height * ((len(indices) - 1) / 2 - k)
@@ -238,7 +238,8 @@ def plot_tornado(
             one, longest = moved.sel(output=output, time=hour), sizes.sel(output=output, time=hour)
             if not longest.max() > 0:
                 failed = not np.isfinite(one).any()
-                _say(axes, "left open: rows failed" if failed else UNSAID[1])
+                text = "left open: rows failed" if failed else UNSAID[1]
+                _say(axes, text, is_narrow(figure))
                 continue
             places, scale = -np.arange(order.size), _scale(float(longest.max()))
             for end, colour in (("low", BLUE), ("high", RED)):
@@ -325,11 +326,11 @@ def _scale(size: float) -> float:
     return 1.0 if 0.1 <= size < 1e4 else 10.0 ** (3 * np.floor(np.log10(size) / 3))
 
 
-def _say(axes: Axes, text: str) -> None:
+def _say(axes: Axes, text: str, narrow: bool) -> None:
     """Say instead of bars why there are none; below the panel where names stand in it."""
     axes.tick_params(bottom=False, labelbottom=False)
     axes.grid(False)
-    if is_narrow(axes.get_figure()):
+    if narrow:
         axes.set_xlabel(text.partition(":")[0], fontsize=TEXT_SIZE - 1.5, color="0.4")
         return
     axes.text(

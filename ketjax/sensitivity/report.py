@@ -221,7 +221,8 @@ def table(
     """
     keys = [key for key in ("arm", "output", "hour") if any(key in one for one in found)]
     who = [key for key in ("parameter", "other") if any(key in one for one in found)]
-    names = [index for index, _ in COLUMNS[method] if any(index in one for one in found)]
+    names = [index for index, _ in COLUMNS[method]]
+    names = [name for name in names if any(name in one for one in found)] or names
     if exact:
         head = [*keys, *who]
         for name in names:

@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from ketjax import dataset as ds
 from ketjax.errors import StoreError
@@ -146,7 +147,11 @@ def test_bounds_stand_beside_totals(store: Path) -> None:
     (drawn,) = (one for one in pictures(store, study, "ketamine") if one.name == "dgsm")
     axes = drawn.draw().axes[1]
     bars = {
-        colour: [bar.get_width() for bar in axes.patches if bar.get_facecolor() == to_rgba(colour)]
+        colour: [
+            bar.get_width()
+            for bar in axes.patches
+            if isinstance(bar, Rectangle) and bar.get_facecolor() == to_rgba(colour)
+        ]
         for colour in (LIGHT_BLUE, BLUE)
     }
     assert bars[LIGHT_BLUE] == pytest.approx(TOTAL[:2]) and bars[BLUE] == pytest.approx(BOUND[:2])
@@ -178,6 +183,24 @@ def test_matrix_shows_the_pairs_that_matter(store: Path, width: float) -> None:
     assert shown[0, 1].get_fontweight() == "bold" and shown[0, 2].get_fontweight() == "normal"
     heading = still.get_title(loc="left").splitlines()
     assert heading == ["madrs", *(f"{k + 1}  {name}" for k, name in enumerate(NAMES)), "0 h"]
+
+
+@pytest.mark.parametrize("width", [7.4, 3.75])
+def test_where_nothing_is_known_it_is_said(store: Path, width: float) -> None:
+    study = study_of(store)
+    for one in pictures(store, study, "ketamine"):
+        one.found["value"][:] = np.nan
+        if "reason" in one.found:
+            one.found["reason"][:] = FAILED
+        figure = one.draw(figure=Figure(figsize=(width, 1.0), layout="constrained"))
+        if one.name != "areas":
+            said = [axes.get_xlabel() + "".join(t.get_text() for t in axes.texts)
+                    for axes in figure.axes]  # fmt: skip
+            assert all("left open" in text for text in said)
+    record = {"arm": "ketamine", "output": "madrs", "hour": 1.0, "parameter": ""}
+    head, lines = table([{**record, "reason": "constant"}], "morris", 3)
+    assert lines == [["ketamine", "madrs", "1 h", "", "constant", "", ""]]
+    assert len(head) == len(lines[0])
 
 
 def test_report_has_every_method_as_figure_and_table(store: Path) -> None:
