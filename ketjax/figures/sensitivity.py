@@ -150,7 +150,8 @@ def plot_bars(
         top: Parameters of a row of panels: those that are largest at some hour.
         reach: Half-width of an interval in standard errors.
         title: What the figure shows.
-        limit: Where the axis ends at most; a longer bar is cut off and says its number.
+        limit: Where the axis ends at most, and at a quarter of it below zero, so that one wide
+            interval hides no other bar; a longer bar is cut off and says its number.
         figure: An empty figure to draw on.
 
     Returns:
@@ -192,7 +193,7 @@ def plot_bars(
     if "mu_star" not in found["index"] and ends:  # of the others all panels mean the same
         low, high = min(end[0] for end in ends), max(end[1] for end in ends)
         for axes in grid.flat:
-            axes.set_xlim(low, min(high, limit))
+            axes.set_xlim(max(low, -limit / 4), min(high, limit))
     handles: list[Artist] = [
         Patch(color=colours[k], label=INDEX_NAMES.get(index, index))
         for k, (index, _) in enumerate(indices)

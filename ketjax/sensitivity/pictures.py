@@ -23,8 +23,8 @@ BARS = {
 }
 """Indices that bars show, each with its standard error; the last one ranks."""
 
-BOUND_LIMIT = 1.3
-"""Where the axis of bounds ends: no total index is above 1, so a bound beyond it says nothing."""
+SHARE_LIMIT = 1.3
+"""Where the axis of shares of the variance and of their bounds ends: no share is above 1."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +75,7 @@ def pictures(path: Path, study: SensitivityStudy, arm: str) -> Iterator[Drawing]
             plot = partial(plot_pairs, found, hours, reach=reach)
         else:
             shown = tuple(one for one in BARS[method] if one[0] in found["index"])
-            limit = BOUND_LIMIT if method == "dgsm" else float("inf")
+            limit = SHARE_LIMIT if method in ("sobol", "dgsm") else float("inf")
             plot = partial(plot_bars, found, hours, shown, top=s.top, reach=reach, limit=limit)
         yield Drawing(method, TITLES[method], found, plot)
     found = selected(path, "tornado", shown_names(study), arm)

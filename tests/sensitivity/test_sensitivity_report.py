@@ -169,6 +169,13 @@ def test_a_bound_below_its_total_is_said(store: Path, monkeypatch: pytest.Monkey
     assert said.startswith("1 of 2 bounds") and "8 points are too few" in said
 
 
+def test_one_wide_interval_hides_no_other_bar(store: Path) -> None:
+    (drawn,) = (one for one in pictures(store, study_of(store), "ketamine") if one.name == "sobol")
+    drawn.found["value"].loc[{"index": "total_error", "parameter": NAMES[1]}] = 40.0
+    low, high = drawn.draw().axes[1].get_xlim()
+    assert -0.4 < low < 0 and 1 < high < 1.5
+
+
 @pytest.mark.parametrize("width", [7.4, 3.75])
 def test_matrix_shows_the_pairs_that_matter(store: Path, width: float) -> None:
     found = selected(store, PAIRS, ["madrs"], "ketamine")
