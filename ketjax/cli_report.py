@@ -22,7 +22,7 @@ def report(
     ] = False,
     sensitivity: Annotated[
         Path | None,
-        typer.Option(help="Store of a sensitivity analysis: the figures beside it come in."),
+        typer.Option(help="Store of a sensitivity analysis: its figures and tables come in."),
     ] = None,
     attach: Annotated[
         list[str] | None,

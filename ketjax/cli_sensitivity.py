@@ -13,19 +13,6 @@ from ketjax.errors import TooManyFailures
 if TYPE_CHECKING:
     from ketjax.sensitivity.plan import SensitivityStudy
 
-SHOWN_BARS = {
-    "sobol": (("first", "first_error"), ("total", "total_error")),
-    "morris": (("mu_star", "mu_star_error"),),
-    "prcc": (("prcc", ""),),
-    "dgsm": (("bound", "bound_error"),),
-}
-TITLES = {
-    "sobol": "Sobol indices",
-    "morris": "Elementary effects (Morris)",
-    "prcc": "Partial rank correlations",
-    "dgsm": "Bounds on total indices by derivatives",
-}
-
 
 def sensitivity(
     study: Annotated[
@@ -87,10 +74,17 @@ def sensitivity(
 
 def _print(path: Path, asked: "SensitivityStudy", arm: str, style: str) -> None:
     """Tables of all methods: those shown as text, all as CSV or JSON."""
-    from ketjax.sensitivity.report import convergence, described, pairs, records, table
+    from ketjax.sensitivity.report import (
+        convergence,
+        crossed,
+        described,
+        methods_of,
+        records,
+        table,
+    )
     from ketjax.tables import formatted
 
-    methods = asked.sensitivity.methods
+    methods = methods_of(asked)
     arms = (arm,) if style == "text" else asked.chosen_arms
     found = {method: list(records(path, method, asked, arms)) for method in methods}
     if style == "json":
@@ -102,14 +96,14 @@ def _print(path: Path, asked: "SensitivityStudy", arm: str, style: str) -> None:
         if style == "csv":
             head, lines = ["method", *head], [[method, *line] for line in lines]
         sys.stdout.write(("\n" if place else "") + formatted(head, lines, style))
-    if asked.sensitivity.second_order and "sobol" in methods and style == "text":
-        sys.stdout.write("\n" + formatted(*pairs(path, asked, arm, asked.sensitivity.top), style))
     for line in convergence(path, asked, arm):
         say(line)
+    if "dgsm" in methods and (text := crossed(path, asked, arm)):
+        say(text)
 
 
 def draw(path: Path, asked: "SensitivityStudy", arm: str) -> list[Path]:
-    """Draw areas over time, bars with intervals and the tornado beside the store.
+    """Draw what an analysis found beside its store.
 
     Args:
         path: The store.
@@ -119,29 +113,12 @@ def draw(path: Path, asked: "SensitivityStudy", arm: str) -> list[Path]:
     Returns:
         The files.
     """
-    from ketjax.figures import plot_areas, plot_bars, plot_tornado, save
-    from ketjax.sensitivity.designs import quantile_of_normal
-    from ketjax.sensitivity.report import selected, shown_names
+    from ketjax.figures import save
+    from ketjax.sensitivity.pictures import pictures
 
-    names, s = shown_names(asked), asked.sensitivity
-    hours, stem = asked.shown_hours, path.name.removesuffix(".zarr")
+    stem = path.name.removesuffix(".zarr")
     where = f"{asked.name}, arm {arm}"
-    figures = []
-    for method in s.methods:
-        found = selected(path, method, shown_names(asked, method), arm)
-        if method == "sobol" and len(asked.times) > 1:
-            figure = plot_areas(found, f"What the variance comes from: {where}")
-            figures.append(save(figure, path.with_name(f"{stem}_areas.png")))
-        figure = plot_bars(
-            found,
-            hours,
-            SHOWN_BARS[method],
-            top=s.top,
-            reach=quantile_of_normal(s.confidence),
-            title=f"{TITLES[method]}: {where}",
-        )
-        figures.append(save(figure, path.with_name(f"{stem}_{method}.png")))
-    found = selected(path, "tornado", names, arm)
-    figure = plot_tornado(found, hours, top=s.top, title=f"One parameter at a time: {where}")
-    figures.append(save(figure, path.with_name(f"{stem}_tornado.png")))
-    return figures
+    return [
+        save(one.draw(f"{one.title}: {where}"), path.with_name(f"{stem}_{one.name}.png"))
+        for one in pictures(path, asked, arm)
+    ]

@@ -43,7 +43,10 @@ def verify(
         else:
             faults = check(store)
         if faults:
-            raise StoreError("\n".join(map(str, faults)))
+            lines = [*map(str, faults)]
+            if any(fault.group for fault in faults):
+                lines.append(f"Go on with: ketjax sensitivity STUDY.toml --out {store} --resume")
+            raise StoreError("\n".join(lines))
         say(f"{store}: every shard and every header is as it was written")
         say_audit(open_store(store))
 

@@ -1,6 +1,14 @@
 """Datasets on disk: what a store holds, how it is written, and how it is opened."""
 
-from ketjax.dataset.additions import check_weight, is_sealed, scratch, sealed, write_weight
+from ketjax.dataset.additions import (
+    GROUPS,
+    check_weight,
+    group_fault,
+    is_sealed,
+    scratch,
+    sealed,
+    write_weight,
+)
 from ketjax.dataset.exports import export
 from ketjax.dataset.inspection import Fault, verify
 from ketjax.dataset.journal import agree, entries, entry_of, failures, lock, strike
@@ -35,6 +43,7 @@ from ketjax.dataset.store import (
 
 __all__ = [
     "DRAW",
+    "GROUPS",
     "SOLVER_ERROR",
     "STATUS",
     "STATUS_FLAGS",
@@ -55,6 +64,7 @@ __all__ = [
     "failures",
     "finish",
     "finished_shards",
+    "group_fault",
     "is_sealed",
     "lock",
     "open_store",

@@ -19,6 +19,9 @@ from ketjax.dataset.reading import read_attributes, shards
 from ketjax.dataset.schema import COMPRESSORS, WEIGHT
 from ketjax.errors import StoreError
 
+GROUPS = "groups"
+"""Attribute of a store: names of the groups without which it is not whole."""
+
 
 def write_weight(
     path: str | Path,
@@ -186,17 +189,25 @@ def is_sealed(path: str | Path, group: str) -> bool:
 
 def group_faults(path: str | Path) -> Iterator[tuple[str, str]]:
     """Compare the groups of a store with the journal: which, and what is wrong."""
-    for seal in sorted((Path(path) / journal.FOLDER).glob("group-*.json")):
-        group = seal.stem.removeprefix("group-")
-        try:
-            digest = json.loads(seal.read_text("utf-8"))["sha256"]
-        except (ValueError, KeyError, TypeError):
-            yield f"{journal.FOLDER}/{seal.name}", "damaged"
-            continue
-        if not (Path(path) / group).is_dir():
-            yield group, "is missing"
-        elif _digest_of(Path(path) / group) != digest:
-            yield group, "differs from what was written"
+    seals = sorted((Path(path) / journal.FOLDER).glob("group-*.json"))
+    names = [seal.stem.removeprefix("group-") for seal in seals]
+    for group in dict.fromkeys((*read_attributes(path).get(GROUPS, ()), *names)):
+        if what := group_fault(path, group):
+            yield group, what
+
+
+def group_fault(path: str | Path, group: str) -> str:
+    """Compare a group of a store with the journal: what is wrong, empty if nothing is."""
+    seal, folder = _seal(Path(path), group), Path(path) / group
+    if not seal.is_file():
+        return "the group was not written to its end"
+    try:
+        digest = json.loads(seal.read_text("utf-8"))["sha256"]
+    except (ValueError, KeyError, TypeError):
+        return "its entry in the journal is damaged"
+    if not folder.is_dir():
+        return "is missing"
+    return "" if _digest_of(folder) == digest else "differs from what was written"
 
 
 def _seal(path: Path, group: str) -> Path:

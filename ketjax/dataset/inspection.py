@@ -24,11 +24,13 @@ class Fault:
         where: Shard and variable, or a file of the store.
         what: What is wrong.
         shard: Number of the shard that has to be computed again; None if that would not help.
+        group: Group of arrays that has to be written again; empty if it is in none.
     """
 
     where: str
     what: str
     shard: int | None = None
+    group: str = ""
 
     def __str__(self) -> str:
         """On one line."""
@@ -88,7 +90,7 @@ def verify(path: str | Path) -> list[Fault]:
         for text in weight_faults(path):
             where, _, what = text.partition(": ")
             faults.append(Fault(where, what))
-    return [*faults, *(Fault(where, what) for where, what in group_faults(path))]
+    return [*faults, *(Fault(name, what, group=name) for name, what in group_faults(path))]
 
 
 def _shard_faults(

@@ -13,6 +13,7 @@ from ketjax.figures.fits import (
     plot_spectrum,
     plot_targets,
 )
+from ketjax.figures.pairs import plot_pairs
 from ketjax.figures.panels import plot_outcomes, plot_panels
 from ketjax.figures.ranks import plot_waterfall
 from ketjax.figures.ribbons import plot_ribbons
@@ -33,6 +34,7 @@ __all__ = [
     "plot_exposure_response",
     "plot_intervals",
     "plot_outcomes",
+    "plot_pairs",
     "plot_panels",
     "plot_profiles",
     "plot_response",

@@ -61,6 +61,7 @@ def plot_cascade(
     *,
     weighted: bool = False,
     columns: int = 2,
+    drawn: xr.Dataset | None = None,
 ) -> Figure:
     """Draw the mechanism on one logarithmic time axis, from the drug to the score.
 
@@ -72,6 +73,7 @@ def plot_cascade(
         figure: An empty figure to draw on.
         weighted: Use the weights of the store.
         columns: Panels beside each other, at most.
+        drawn: What `bands` says of the readouts, computed if None.
 
     Returns:
         The figure.
@@ -90,7 +92,8 @@ def plot_cascade(
     columns = -(-len(panels) // rows)
     if figure is None:
         figure = Figure(figsize=(5.2 * columns, 2.15 * rows + 0.9), layout="constrained")
-    drawn = bands(dataset, *(panel.variable for panel in panels), weighted=weighted)
+    if drawn is None:
+        drawn = bands(dataset, *(panel.variable for panel in panels), weighted=weighted)
     grid = figure.subplots(rows, columns, sharex=True, squeeze=False)
     places = grid.T.ravel()
     for number, (panel, axes) in enumerate(zip(panels, places, strict=False), start=1):
@@ -116,6 +119,7 @@ def plot_response(
     weighted: bool = False,
     columns: int = 3,
     linear: bool = False,
+    summary: xr.Dataset | None = None,
 ) -> Figure:
     """Draw response, remission and mean change of the rated score over time.
 
@@ -126,13 +130,15 @@ def plot_response(
         weighted: Use the weights of the store.
         columns: 3 for panels beside each other, 1 for panels below each other.
         linear: Whether the time axis is linear, for courses over weeks.
+        summary: What `summarise` says of the score at all times, computed if None.
 
     Returns:
         The figure: proportions with 95 % Wilson intervals, the mean change within one standard
         deviation of the patients.
     """
-    hours = dataset["time"].to_numpy().tolist()
-    summary = summarise(dataset, hours, weighted=weighted).rename(hour="time")
+    if summary is None:
+        summary = summarise(dataset, dataset["time"].to_numpy().tolist(), weighted=weighted)
+    summary = summary.rename(hour="time")
     if figure is None:
         figure = Figure(figsize=(13.5, 4.2), layout="constrained")
     response, remission, change = figure.subplots(3 // columns, columns, squeeze=False).ravel()

@@ -1,6 +1,6 @@
 """Dose and exposure against what they do: the score where there is one, else the mechanism."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import xarray as xr
@@ -89,6 +89,7 @@ def plot_dose_peaks(
     figure: Figure | None = None,
     *,
     columns: int = 2,
+    departed: Mapping[str, Mapping[str, np.ndarray]] | None = None,
 ) -> Figure:
     """Draw how far readouts depart from where they start, over dose.
 
@@ -99,6 +100,7 @@ def plot_dose_peaks(
         label: Drug and unit, for the axis.
         figure: An empty figure to draw on.
         columns: Panels beside each other, at most.
+        departed: What `departures` says of each readout, computed if None.
 
     Returns:
         The figure: median and middle 90 % of the patients' largest departures from the first
@@ -116,16 +118,8 @@ def plot_dose_peaks(
         figure = Figure(figsize=(3.7 * columns, 2.3 * rows + 0.6), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes, name in zip(grid.flat, variables, strict=False):
-        course = dataset[name].sel(arm=arms)
-        if "region" in course.dims:
-            course = course.sel(region=SHOWN_REGION)
-        ends = []
-        for arm in arms:
-            moved = course.sel(arm=arm) - course.sel(arm=arm).isel(time=0, drop=True)
-            low, high = (end("time", skipna=False) for end in (moved.min, moved.max))
-            furthest = high.where(high >= -low, low).to_numpy()
-            ends.append(np.nanpercentile(furthest, [5, 50, 95]))
-        low, middle, high = np.array(ends).T
+        found = departures(dataset, name, arms) if departed is None else departed[name]
+        low, middle, high = np.array([found[arm] for arm in arms]).T
         _draw_points(axes, places, middle, np.stack([middle - low, high - middle]), SHADES[0])
         axes.axhline(0.0, color="0.6", linewidth=0.8, zorder=0)
         meaning = str(dataset[name].attrs.get("long_name", name)).partition(",")[0]
@@ -139,6 +133,28 @@ def plot_dose_peaks(
         axes.set_axis_off()
     draw_footer(figure, dataset)
     return figure
+
+
+def departures(dataset: xr.Dataset, name: str, arms: Iterable[str]) -> dict[str, np.ndarray]:
+    """Largest departures of a readout from its first output time, up or down.
+
+    Args:
+        dataset: A store.
+        name: The readout; of a regional one the prefrontal cortex counts.
+        arms: Which arms.
+
+    Returns:
+        By arm the 5th, 50th and 95th percentile of the patients.
+    """
+    course, found = dataset[name], {}
+    if "region" in course.dims:
+        course = course.sel(region=SHOWN_REGION)
+    for arm in arms:
+        moved = course.sel(arm=arm) - course.sel(arm=arm).isel(time=0, drop=True)
+        low, high = (end("time", skipna=False) for end in (moved.min, moved.max))
+        furthest = high.where(high >= -low, low).to_numpy()
+        found[arm] = np.nanpercentile(furthest, [5, 50, 95])
+    return found
 
 
 def plot_exposure_response(

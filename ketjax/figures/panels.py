@@ -34,6 +34,7 @@ def plot_panels(
     linear: bool = False,
     figure: Figure | None = None,
     columns: int = COLUMNS,
+    drawn: xr.Dataset | None = None,
 ) -> Figure:
     """Draw readouts over time: the median of each arm and the middle 90 % of patients.
 
@@ -45,6 +46,7 @@ def plot_panels(
         linear: Whether the time axis is linear, for courses over weeks.
         figure: An empty figure to draw on.
         columns: Panels beside each other, at most.
+        drawn: What `bands` says of the readouts, computed if None.
 
     Returns:
         The figure.
@@ -52,7 +54,8 @@ def plot_panels(
     Raises:
         StoreError: The store lacks a readout.
     """
-    drawn = bands(dataset, *variables)
+    if drawn is None:
+        drawn = bands(dataset, *variables)
     columns = min(2 if len(variables) == 4 else columns, len(variables), columns)
     rows = -(-len(variables) // columns)
     if figure is None:

@@ -1,5 +1,7 @@
 """Waterfall: the change of every patient, from who gains most to who gains least."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
@@ -18,6 +20,9 @@ from ketjax.figures.style import (
 RANKS = 400
 """Points of a curve, however many patients it stands for."""
 
+THRESHOLD = -100.0 * RESPONSE_FRACTION
+"""Change that counts as response [%]."""
+
 LOWEST, HIGHEST = -105.0, 60.0
 """Ends of the axis [%]; a change beyond them is drawn at the end."""
 
@@ -29,10 +34,9 @@ def plot_waterfall(
     *,
     weighted: bool = False,
     columns: int = 3,
+    ranks: Mapping[str, tuple[np.ndarray, np.ndarray, float]] | None = None,
 ) -> Figure:
     """Draw the change of the rated score of all patients by rank, a panel an arm.
-
-    One arm is held at a time, one number a patient.
 
     Args:
         dataset: A store with ``madrs_rated``, ``baseline_madrs`` and ``status``.
@@ -40,6 +44,7 @@ def plot_waterfall(
         figure: An empty figure to draw on.
         weighted: A patient takes as much of the axis as its weight.
         columns: Panels beside each other, at most.
+        ranks: What `ranked` says of them, computed if None.
 
     Returns:
         The figure: responders are filled in the colour of the arm, others in grey.
@@ -53,21 +58,16 @@ def plot_waterfall(
     if figure is None:
         figure = Figure(figsize=(2.9 * columns + 0.6, 2.6 * rows + 0.6), layout="constrained")
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    weight = dataset[WEIGHT.name].to_numpy() if weighted else np.ones(dataset.sizes["patient"])
-    threshold = -100.0 * RESPONSE_FRACTION
+    ranks = ranked(dataset, hour, weighted=weighted) if ranks is None else ranks
     for axes, (arm, colour) in zip(grid.flat, colours.items(), strict=False):
-        change = 100.0 * changes(dataset, arm, hour)
-        fine = np.isfinite(change)
-        change = change[fine]
-        if change.size:
-            rank, shown = by_rank(change, weight[fine])
+        rank, shown, share = ranks[arm]
+        if rank.size:
             shown = np.clip(shown, LOWEST, HIGHEST)
-            responds = shown <= threshold
+            responds = shown <= THRESHOLD
             axes.fill_between(rank, shown, 0.0, step="mid", color="0.8", linewidth=0)
             axes.fill_between(
                 rank, shown, 0.0, where=responds, step="mid", color=colour, alpha=0.75, linewidth=0
             )
-            share = 100.0 * np.average(change <= threshold, weights=weight[fine])
             axes.text(
                 0.97,
                 0.04,
@@ -77,7 +77,7 @@ def plot_waterfall(
                 fontsize=TEXT_SIZE,
             )
         axes.axhline(0.0, color="0.3", linewidth=0.8)
-        axes.axhline(threshold, color="0.3", linewidth=0.9, linestyle="--")
+        axes.axhline(THRESHOLD, color="0.3", linewidth=0.9, linestyle="--")
         axes.set_title(arm.replace("_", " "), loc="left", fontsize=TEXT_SIZE + 1)
         axes.set_xlim(0, 100)
         axes.set_ylim(LOWEST, HIGHEST)
@@ -93,6 +93,35 @@ def plot_waterfall(
     return figure
 
 
+def ranked(
+    dataset: xr.Dataset, hour: float, *, weighted: bool = False
+) -> dict[str, tuple[np.ndarray, np.ndarray, float]]:
+    """Changes of all patients in order, thinned as a figure needs them.
+
+    One arm is held at a time, one number a patient.
+
+    Args:
+        dataset: A store with ``madrs_rated``, ``baseline_madrs`` and ``status``.
+        hour: When [h]; an output time of the store.
+        weighted: A patient takes as much of the axis as its weight.
+
+    Returns:
+        By arm what `by_rank` says, and the share of responders [%].
+
+    Raises:
+        StoreError: The store keeps no rated score.
+    """
+    weight = dataset[WEIGHT.name].to_numpy() if weighted else np.ones(dataset.sizes["patient"])
+    found = {}
+    for arm in map(str, dataset["arm"].values):
+        change = 100.0 * changes(dataset, arm, hour)
+        fine = np.isfinite(change)
+        change, own = change[fine], weight[fine]
+        share = 100.0 * np.average(change <= THRESHOLD, weights=own) if change.size else np.nan
+        found[arm] = (*by_rank(change, own), float(share))
+    return found
+
+
 def by_rank(change: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Changes in order, thinned to at most `RANKS` points.
 
@@ -103,6 +132,8 @@ def by_rank(change: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndar
     Returns:
         Middle of the place of each shown patient [% of the patients], and the change.
     """
+    if not change.size:
+        return np.zeros(0), np.zeros(0)
     order = np.argsort(change, kind="stable")
     ends = np.cumsum(weight[order])
     rank = 100.0 * (ends - 0.5 * weight[order]) / ends[-1]

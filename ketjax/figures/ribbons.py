@@ -32,6 +32,8 @@ def plot_ribbons(
     weighted: bool = False,
     columns: int = 3,
     linear: bool = False,
+    drawn: xr.Dataset | None = None,
+    singles: xr.DataArray | None = None,
 ) -> Figure:
     """Draw one readout over time, a panel an arm: median, middle 50 and 90 %, single patients.
 
@@ -43,6 +45,8 @@ def plot_ribbons(
             first, whatever their weight.
         columns: Panels beside each other, at most.
         linear: Whether the time axis is linear, for courses over weeks.
+        drawn: What `bands` says of readouts with `QUANTILES`, computed if it lacks this one.
+        singles: What `first_patients` says of it, computed if None.
 
     Returns:
         The figure. The single patients are the first ones of the store, the same in every panel;
@@ -51,11 +55,10 @@ def plot_ribbons(
     Raises:
         StoreError: The store keeps no such course.
     """
-    band = bands(dataset, variable, quantiles=QUANTILES, weighted=weighted)[variable]
-    course = None
-    if variable in dataset:
-        singles = dataset[[variable, "status"]].isel(patient=slice(SINGLES)).compute()
-        course = singles[variable].where(singles["status"] == OK)
+    if drawn is None or variable not in drawn:
+        drawn = bands(dataset, variable, quantiles=QUANTILES, weighted=weighted)
+    band = drawn[variable]
+    course = first_patients(dataset, variable) if singles is None else singles
     if "region" in band.dims:
         regions = [str(region) for region in band["region"].values]
         region = SHOWN_REGION if SHOWN_REGION in regions else regions[0]
@@ -96,3 +99,11 @@ def plot_ribbons(
     draw_legend(figure, handles)
     draw_footer(figure, dataset, weighted=weighted)
     return figure
+
+
+def first_patients(dataset: xr.Dataset, variable: str) -> xr.DataArray | None:
+    """Courses of the first patients, NaN where one failed; None if the store keeps no courses."""
+    if variable not in dataset:
+        return None
+    first = dataset[[variable, "status"]].isel(patient=slice(SINGLES)).compute()
+    return first[variable].where(first["status"] == OK)

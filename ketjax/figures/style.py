@@ -222,7 +222,19 @@ def draw_footer(figure: Figure, dataset: xr.Dataset, *, weighted: bool = False) 
     if not attributes.get("complete", True):
         origin.append("incomplete run")
     origin.append("research model, not for clinical use")
-    text, size = "  ·  ".join(origin), TEXT_SIZE - 1.5
+    draw_origin(figure, "  ·  ".join(origin))
+
+
+def draw_origin(figure: Figure, text: str) -> None:
+    """Say something under the figure, in as many lines as its width needs.
+
+    Args:
+        figure: The figure, in a constrained layout.
+        text: Where its numbers come from; nothing is drawn if it is empty.
+    """
+    if not text:
+        return
+    size = TEXT_SIZE - 1.5
     letters = int(figure.get_size_inches()[0] * 72 / (LETTER_WIDTH * size))
     figure.supxlabel(textwrap.fill(text, letters), fontsize=size, color="0.35")
 

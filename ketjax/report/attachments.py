@@ -1,4 +1,4 @@
-"""Figures that come with a report: those of a sensitivity analysis, and any other."""
+"""Figures that come with a report."""
 
 import json
 from collections.abc import Sequence
@@ -7,29 +7,17 @@ from pathlib import Path
 from ketjax.errors import Problem, StudyError
 from ketjax.figures.embedding import png_uri
 from ketjax.report.page import Part, Picture
-from ketjax.report.wording import words
 
 PNG = b"\x89PNG\r\n\x1a\n"
 LARGEST = 3_000_000
 """Most bytes of an attached figure."""
 
-METHODS = {
-    "areas": "what the variance comes from over time (Sobol indices)",
-    "sobol": "Sobol indices",
-    "morris": "elementary effects (Morris)",
-    "prcc": "partial rank correlations",
-    "tornado": "one parameter at a time",
-}
-"""Figures of a sensitivity analysis by the end of their names, in the order of the report."""
 
-
-def attached_figures(sensitivity: str | Path | None, attachments: Sequence[str]) -> list[Part]:
+def attached_figures(attachments: Sequence[str]) -> list[Part]:
     """Read the figures that come with a report.
 
     Args:
-        sensitivity: Store of a sensitivity analysis; its figures are the PNG files beside it whose
-            names begin as its own.
-        attachments: Further figures, each as ``FILE.png=caption``.
+        attachments: Figures, each as ``FILE.png=caption``.
 
     Returns:
         The figures with their captions.
@@ -37,27 +25,10 @@ def attached_figures(sensitivity: str | Path | None, attachments: Sequence[str])
     Raises:
         StudyError: A figure is not there or is none; every problem at once.
     """
-    found, problems = [], []
-    asked = [] if sensitivity is None else _beside(Path(sensitivity))
-    if sensitivity is not None and not asked:
-        problems.append(
-            Problem(
-                "--sensitivity",
-                "no figures lie beside this store",
-                str(sensitivity),
-                hint="ketjax sensitivity draws them",
-                code="file_missing",
-            )
-        )
-    for file, caption in [*asked, *map(_split, attachments)]:
-        picture = _read(file, caption)
-        if isinstance(picture, Problem):
-            problems.append(picture)
-        else:
-            found.append(picture)
-    if problems:
+    read = [_read(*_split(text)) for text in attachments]
+    if problems := [one for one in read if isinstance(one, Problem)]:
         raise StudyError(problems)
-    return found
+    return [one for one in read if isinstance(one, Picture)]
 
 
 def _split(text: str) -> tuple[Path, str]:
@@ -83,12 +54,3 @@ def _read(file: Path, caption: str) -> Picture | Problem:
     if not data.startswith(PNG):
         return Problem(place, "this is no PNG file", str(file), code="wrong_type")
     return Picture(caption, caption, png_uri(data))
-
-
-def _beside(store: Path) -> list[tuple[Path, str]]:
-    """Figures beside a store, each with its caption."""
-    stem = store.name.removesuffix(".zarr")
-    ends = {file.stem.removeprefix(f"{stem}_"): file for file in store.parent.glob(f"{stem}_*.png")}
-    order = sorted(ends, key=lambda end: ([*METHODS, end].index(end), end))
-    about = f"Sensitivity analysis {stem}, a study of its own"
-    return [(ends[end], f"{about}: {METHODS.get(end, words(end))}.") for end in order]

@@ -4,6 +4,7 @@ A figure that the store cannot give is replaced by a sentence that says why.
 """
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -24,17 +25,22 @@ from ketjax.figures import (
     plot_waterfall,
 )
 from ketjax.figures.courses import CASCADE, MOST_BANDS
+from ketjax.figures.doses import departures
+from ketjax.figures.ranks import ranked
+from ketjax.figures.ribbons import first_patients
 from ketjax.report.outcomes import survival_table
 from ketjax.report.page import Part, Picture, Text
 from ketjax.report.participants import Participants
 from ketjax.report.series import dose_series
-from ketjax.report.subject import Subject
+from ketjax.report.subject import LEAST_PANELS, MOST_PANELS, Subject
 from ketjax.report.wording import listed, number, when, words
 
 PAGE, TELEPHONE = 7.4, 3.75
 """Widths of a figure [inch], so that text is as large as that around it."""
 
-MOST_PANELS = 6
+MIDDLE = (0.05, 0.5, 0.95)
+"""Quantiles of a band."""
+
 LONG = 28 * 24.0
 """Longest study with a logarithmic time axis [h]."""
 SPREAD = "bands hold the middle 90 % of patients (5th to 95th percentile)"
@@ -44,28 +50,35 @@ BARS = f"bars beside a panel hold the middle 90 % of patients {AT_ONE_TIME}"
 
 def cascade_parts(subject: Subject) -> list[Part]:
     """The mechanism from drug to score, or the readouts that are kept."""
-    names = [name for name in subject.readouts if name != "madrs_rated"][:MOST_PANELS]
-    kept = [panel for panel in CASCADE if panel.variable in subject.dataset]
-    if not subject.readouts:
-        kept = list(CASCADE)  # summaries of them may be there
+    names = subject.shown
+    kept = [panel for panel in CASCADE if panel.variable in names]
     spread = SPREAD if len(subject.arms) <= MOST_BANDS else BARS
     spread = f" Lines are medians; {spread}." if subject.patients > 1 else " The typical patient."
     linear = _over_weeks(subject)
     axis = " The time axis is logarithmic, so that minutes and days can be seen together."
-    if len(kept) >= 3:
+    if len(kept) >= LEAST_PANELS or not names:  # it says what it lacks
         shown = listed([panel.title for panel in kept])
-        return _pictured(
+        return pictured(
             lambda figure, columns: plot_cascade(
-                subject.dataset, figure, weighted=subject.weighted, columns=min(columns, 2)
+                subject.dataset,
+                figure,
+                weighted=subject.weighted,
+                columns=min(columns, 2),
+                drawn=subject.courses.sel(quantile=list(MIDDLE)),
             ),
             lambda columns: 1.75 * -(-len(kept) // min(columns, 2)) + 1.0,
             f"From drug to score, in the order of the mechanism.{spread}{axis} Regional readouts: "
             "solid prefrontal cortex, dashed hippocampus.",
             f"Courses over time, one panel each: {shown}.",
         )
-    return _pictured(
+    return pictured(
         lambda figure, columns: plot_panels(
-            subject.dataset, names, linear=linear, figure=figure, columns=min(columns, 2)
+            subject.dataset,
+            names,
+            linear=linear,
+            figure=figure,
+            columns=min(columns, 2),
+            drawn=subject.courses.sel(quantile=list(MIDDLE)),
         ),
         lambda columns: 2.1 * -(-len(names) // min(columns, 2)) + 1.0,
         f"Courses of {listed([words(name) for name in names])}.{spread}{'' if linear else axis}",
@@ -82,12 +95,13 @@ def score_parts(subject: Subject) -> list[Part]:
     def rows(columns: int) -> int:
         return -(-len(arms) // min(columns, len(arms)))
 
-    score = "madrs_rated" if subject.readouts and "madrs" not in subject.readouts else "madrs"
+    score = subject.score
+    singles = first_patients(subject.dataset, score)
     noise = ", without the noise of ratings" if score == "madrs" else ", as rated"
     single = " Single patients cannot be drawn: the store keeps summaries of them."
     if subject.readouts:
         single = " Thin grey lines: single patients, the first of the population, in every panel."
-    parts = _pictured(
+    parts = pictured(
         lambda figure, columns: plot_ribbons(
             subject.dataset,
             score,
@@ -95,6 +109,8 @@ def score_parts(subject: Subject) -> list[Part]:
             weighted=subject.weighted,
             columns=columns,
             linear=_over_weeks(subject),
+            drawn=subject.courses,
+            singles=singles,
         ),
         lambda columns: 2.4 * rows(columns) + 0.9,
         f"Depression score (MADRS{noise}) of the population, a panel an arm. Coloured "
@@ -108,13 +124,14 @@ def score_parts(subject: Subject) -> list[Part]:
     shares = listed(
         [f"{number(float(own['response'].sel(arm=arm)), 0)} % in {words(arm)}" for arm in arms]
     )
-    parts += _pictured(
+    parts += pictured(
         lambda figure, columns: plot_response(
             subject.dataset,
             figure,
             weighted=subject.weighted,
             columns=columns,
             linear=_over_weeks(subject),
+            summary=subject.responses,
         ),
         lambda columns: 3.3 if columns > 1 else 7.4,
         "Response, remission and mean change of the rated score over time. Around the shares: 95 % "
@@ -128,9 +145,15 @@ def score_parts(subject: Subject) -> list[Part]:
         "Shares of patients that respond and that remit, and the mean change of the score, over "
         "time and by arm.",
     )
-    parts += _pictured(
+    ranks = cache(lambda: ranked(subject.dataset, hour, weighted=subject.weighted))
+    parts += pictured(
         lambda figure, columns: plot_waterfall(
-            subject.dataset, hour, figure, weighted=subject.weighted, columns=columns
+            subject.dataset,
+            hour,
+            figure,
+            weighted=subject.weighted,
+            columns=columns,
+            ranks=ranks(),
         ),
         lambda columns: 2.3 * rows(columns) + 0.6,
         f"Waterfall: change of the rated score of every patient at {when(hour)}, sorted from the "
@@ -148,7 +171,7 @@ def survival_parts(subject: Subject) -> list[Part]:
     except StoreError as error:
         return [Text(f"Time to relapse is left out: {error}.")]
     rows = len(subject.arms)
-    drawn = _pictured(
+    drawn = pictured(
         lambda figure, columns: plot_survival(subject.dataset, figure=figure),
         lambda columns: 4.0 + 0.3 * rows,
         "Kaplan-Meier estimate of the share of responders who have not relapsed, with the numbers "
@@ -172,7 +195,7 @@ def dose_parts(subject: Subject) -> list[Part]:
         apart = f" Not in the series: {listed([words(arm) for arm in series.left_out])}."
     summary = subject.summary
     if summary is not None:
-        return _pictured(
+        return pictured(
             lambda figure, columns: plot_dose_response(
                 summary, series.doses, label, subject.dataset, figure, columns=min(columns, 2)
             ),
@@ -185,9 +208,16 @@ def dose_parts(subject: Subject) -> list[Part]:
         )
     names = subject.readouts[:MOST_PANELS]
     spread = " Bars hold the middle 90 % of patients." if subject.patients > 1 else ""
-    return _pictured(
+    departed = {name: departures(subject.dataset, name, series.doses) for name in names}
+    return pictured(
         lambda figure, columns: plot_dose_peaks(
-            subject.dataset, names, series.doses, label, figure, columns=min(columns, 2)
+            subject.dataset,
+            names,
+            series.doses,
+            label,
+            figure,
+            columns=min(columns, 2),
+            departed=departed,
         ),
         lambda columns: 2.1 * -(-len(names) // min(columns, 2)) + 0.5,
         f"Dose and mechanism: largest departure of each readout from its value at the start, up or "
@@ -209,7 +239,7 @@ def exposure_parts(subject: Subject) -> list[Part]:
         return [Text(f"Exposure-response is left out: {error}.")]
     arms = [words(arm) for arm in found.groups["arm"].values]
     remark = " Patients are as drawn, without weights." if subject.weighted else ""
-    return _pictured(
+    return pictured(
         lambda figure, columns: plot_exposure_response(
             found, subject.dataset, hour, figure, columns=min(columns, 2)
         ),
@@ -230,7 +260,7 @@ def correlation_parts(subject: Subject, participants: Participants) -> list[Part
         return [Text("What goes with the change is left out: there is no change of a rated score.")]
     known = [trait for trait in participants.traits if np.isfinite(trait.correlation)]
     above = sum(abs(trait.correlation) > participants.chance for trait in known)
-    return _pictured(
+    return pictured(
         lambda figure, columns: plot_correlations(
             participants.traits, participants.chance, subject.dataset, figure
         ),
@@ -256,7 +286,7 @@ def _over_weeks(subject: Subject) -> bool:
     return float(subject.times.max(initial=0.0)) > LONG
 
 
-def _pictured(
+def pictured(
     draw: Callable[[Figure, int], Figure],
     height: Callable[[int], float],
     caption: str,

@@ -169,6 +169,10 @@ QUANTITY = re.compile(r"(?<=\d) (?=%|(?:h|d|min|mg|mg/kg|points?)\b)")
 """The space between a number and its unit, where a line must not break."""
 
 
+NAME_PART = re.compile(r"(?<=[a-z0-9][._])(?=[a-z])")
+"""The places between the words of a public name."""
+
+
 def coded(text: str) -> Markup:
     """Text with what stands between backticks as code; all of it escaped."""
     parts = [escape(plain(QUANTITY.sub("\u00a0", part))) for part in text.split("`")]
@@ -176,6 +180,11 @@ def coded(text: str) -> Markup:
         parts[-2:] = [parts[-2] + "`" + parts[-1]]
     marked = [Markup("<code>") + p + Markup("</code>") if k % 2 else p for k, p in enumerate(parts)]
     return Markup("").join(marked)
+
+
+def breakable(text: str) -> Markup:
+    """Text, escaped, in which a long public name may be broken where its words end."""
+    return Markup("<wbr>").join(escape(part) for part in NAME_PART.split(str(plain(text))))
 
 
 def render(page: Page) -> str:
@@ -195,7 +204,7 @@ def render(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["coded"] = coded
+    environment.filters |= {"coded": coded, "breakable": breakable}
     style = files("ketjax.report").joinpath("templates/report.css").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
     template = environment.get_template("report.html.j2")

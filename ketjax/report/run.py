@@ -49,7 +49,7 @@ def write_report(
         out: The file; ``NAME_report.html`` beside the store if None.
         hours: When outcomes are read [h]; usual hours if None.
         weighted: Whether patients count by the weights of the store.
-        sensitivity: Store of a sensitivity analysis, whose figures lie beside it.
+        sensitivity: Store of a sensitivity analysis.
         attachments: Further figures, each as ``FILE.png=caption``.
         overwrite: Replace a file that is there.
         tell: Called with the name of each part before it is made.
@@ -58,7 +58,7 @@ def write_report(
         The file.
 
     Raises:
-        StoreError: There is no complete store, or the output exists.
+        StoreError: There is no complete store, or no complete analysis, or the output exists.
         StudyError: An hour or an attachment is not there; every problem at once.
     """
     say = tell or (lambda _: None)
@@ -66,8 +66,14 @@ def write_report(
     target = Path(out) if out is not None else path.with_name(f"{path.stem}_report.html")
     subject = read_subject(path, hours=hours, weighted=weighted)
     _check_output(target, overwrite)
-    attached = attached_figures(sensitivity, attachments)
-    text = render(_page(subject, attached, say))
+    attached = attached_figures(attachments)
+    analysis: list[Part] = []
+    if sensitivity is not None:
+        from ketjax.report.analyses import analysis_parts  # loads jax: other reports need none
+
+        say("sensitivity")
+        analysis = analysis_parts(sensitivity)
+    text = render(_page(subject, analysis, attached, say))
     building = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
     try:
         building.write_text(text, encoding="utf-8")
@@ -77,7 +83,9 @@ def write_report(
     return target
 
 
-def _page(subject: Subject, attached: list[Part], say: Callable[[str], None]) -> Page:
+def _page(
+    subject: Subject, analysis: list[Part], attached: list[Part], say: Callable[[str], None]
+) -> Page:
     say("outcomes")
     apart = differences(subject)
     say("population")
@@ -99,7 +107,9 @@ def _page(subject: Subject, attached: list[Part], say: Callable[[str], None]) ->
     sections.append(Section("mechanism", "Mechanism", cascade_parts(subject)))
     sections += [
         Section("exposure", "Dose and exposure", [*dose_parts(subject), *exposure_parts(subject)]),
-        Section("sensitivity", "Sensitivity", _sensitivity(subject, participants, attached)),
+        Section(
+            "sensitivity", "Sensitivity", _sensitivity(subject, participants, analysis, attached)
+        ),
         limits_section(subject),
         health_section(subject),
         origin_section(subject),
@@ -107,16 +117,20 @@ def _page(subject: Subject, attached: list[Part], say: Callable[[str], None]) ->
     return Page(subject.name, subject.question, _facts(subject), sections, closing(subject))
 
 
-def _sensitivity(subject: Subject, participants: Participants, attached: list[Part]) -> list[Part]:
+def _sensitivity(
+    subject: Subject, participants: Participants, analysis: list[Part], attached: list[Part]
+) -> list[Part]:
     parts = correlation_parts(subject, participants)
     if participants.arm:
         parts.append(
             Text("Correlations find what goes with the outcome, one by one, in this study.")
         )
+    if not analysis:
+        hint = "`ketjax report --sensitivity STORE` puts one here"
+        analysis = [Text(f"No sensitivity analysis of its own is attached ({hint}).")]
     if attached:
-        return [*parts, Text("Attached by whoever wrote this report:"), *attached]
-    hint = "`ketjax report --sensitivity STORE` puts its figures here"
-    return [*parts, Text(f"No sensitivity analysis of its own is attached ({hint}).")]
+        attached = [Text("Attached by whoever wrote this report:"), *attached]
+    return [*parts, *analysis, *attached]
 
 
 def _facts(subject: Subject) -> list[str]:

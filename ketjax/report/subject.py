@@ -3,18 +3,23 @@
 import dataclasses
 import json
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from ketjax.analysis import summarise
+from ketjax.analysis import bands, courses_of, summarise
 from ketjax.dataset import WEIGHT, open_store
 from ketjax.errors import Problem, StoreError, StudyError
+from ketjax.figures.courses import CASCADE
+from ketjax.figures.ribbons import QUANTILES
 
 USUAL_HOURS = (2.0, 24.0, 72.0, 168.0, 336.0)
 MOST_HOURS = 6
+LEAST_PANELS, MOST_PANELS = 3, 6
+"""Readouts of the cascade that make one, and readouts that are shown where there is none."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -28,7 +33,7 @@ class Subject:
         study: Tables of its study; empty if it does not say.
         hours: When outcomes are read [h]; empty where the store has no rated score.
         weighted: Whether patients count by their weights.
-        summary: What `summarise` says of the rated score, None where there is none.
+        responses: What `summarise` says of the rated score at all times, None where there is none.
         no_summary: Why there is none.
     """
 
@@ -38,7 +43,7 @@ class Subject:
     study: dict[str, Any]
     hours: tuple[float, ...]
     weighted: bool
-    summary: xr.Dataset | None
+    responses: xr.Dataset | None
     no_summary: str
 
     @property
@@ -70,6 +75,35 @@ class Subject:
     def times(self) -> np.ndarray:
         """Output times [h]; none if the store keeps no courses."""
         return self.dataset["time"].to_numpy() if "time" in self.dataset.coords else np.zeros(0)
+
+    @cached_property
+    def summary(self) -> xr.Dataset | None:
+        """What `summarise` says of the rated score at the hours of the report."""
+        if self.responses is None:
+            return None
+        return self.responses.sel(hour=list(self.hours), method="nearest").assign_coords(
+            hour=list(self.hours)
+        )
+
+    @property
+    def score(self) -> str:
+        """The course of the score: as it is, or as it was rated if only that is kept."""
+        return "madrs_rated" if self.readouts and "madrs" not in self.readouts else "madrs"
+
+    @property
+    def shown(self) -> list[str]:
+        """Readouts whose courses stand in the report beside the score: the cascade, if it is."""
+        known = courses_of(self.dataset)
+        cascade = [panel.variable for panel in CASCADE if panel.variable in known]
+        others = [name for name in self.readouts if name != "madrs_rated"]
+        return cascade if len(cascade) >= LEAST_PANELS else others[:MOST_PANELS]
+
+    @cached_property
+    def courses(self) -> xr.Dataset:
+        """Quantiles of all courses that are drawn: each is read once, for figures of any width."""
+        score = [self.score] if self.score in courses_of(self.dataset) else []
+        names = dict.fromkeys((*self.shown, *score))
+        return bands(self.dataset, *names, quantiles=QUANTILES, weighted=self.weighted)
 
     @property
     def main_hour(self) -> float:
@@ -129,16 +163,16 @@ def read_subject(
     provenance = _tables(dataset.attrs.get("ketjax_provenance", "{}"))
     times = dataset["time"].to_numpy() if "time" in dataset.coords else np.zeros(1)
     chosen = choose_hours(times, hours)
-    summary, reason = None, ""
+    responses, reason = None, ""
     if dataset.attrs.get("species", "human") != "human":
         reason = "A depression score means nothing in a rat: mechanisms only are reported."
     else:
         try:
-            summary = summarise(dataset, chosen, weighted=weighted)
+            responses = summarise(dataset, times.tolist(), weighted=weighted)
         except StoreError as error:
             why = str(error).partition(";")[0]  # what follows lists all that the store has
             reason = f"Response, remission and change cannot be given: {why}."
-    if hours and summary is None:
+    if hours and responses is None:
         raise StudyError(
             Problem("--hours", "there is no rated score to be read", hint=f"leave it out. {reason}")
         )
@@ -148,9 +182,9 @@ def read_subject(
         dataset=dataset,
         provenance=provenance,
         study=study if isinstance(study, dict) else {},
-        hours=chosen if summary is not None else (),
+        hours=chosen if responses is not None else (),
         weighted=weighted,
-        summary=summary,
+        responses=responses,
         no_summary=reason,
     )
 

@@ -59,7 +59,10 @@ def open_group(path: str | Path, group: str) -> xr.Dataset:
         StoreError: The store has no such group, or none that was written to its end.
     """
     if not has_group(path, group):
-        raise StoreError(f"{path}: holds no {group} of a sensitivity analysis")
+        raise StoreError(
+            f"{path}: holds no {group} of a sensitivity analysis. If it was interrupted, go on "
+            "with ketjax sensitivity STUDY.toml --resume"
+        )
     found = xr.open_zarr(
         path, group=group, consolidated=False, decode_times=False, decode_timedelta=False
     )

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from ketjax.dataset import read_attributes
+from ketjax.errors import StoreError, StudyError
 from ketjax.model.readouts import READOUTS
 from ketjax.sensitivity.designs import quantile_of_normal
 from ketjax.sensitivity.groups import DESIGN, has_group, open_group
@@ -18,20 +19,38 @@ from ketjax.sensitivity.plan import SensitivityStudy
 from ketjax.sensitivity.rows import STATISTICS, shares_of
 from ketjax.sensitivity.sobol import REASONS
 
-RANKED_BY = {"sobol": "total", "morris": "mu_star", "prcc": "prcc", "dgsm": "bound"}
+PAIRS = "pairs"
+"""Stands for a method where indices of second order are meant, which are Sobol indices too."""
+
+RANKED_BY = {
+    "sobol": "total", PAIRS: "second", "morris": "mu_star", "prcc": "prcc", "dgsm": "bound",
+}  # fmt: skip
 """By which index the parameters of an output stand in order."""
 
 COLUMNS = {
     "sobol": (("first", "first_error"), ("total", "total_error")),
+    PAIRS: (("second", "second_error"),),
     "morris": (("mu_star", "mu_star_error"), ("mu", ""), ("sigma", "")),
     "prcc": (("prcc", ""),),
-    "dgsm": (("bound", "bound_error"),),
+    "dgsm": (("total", "total_error"), ("bound", "bound_error"), ("mean_square", "")),
 }
-"""Indices that a table shows, each with its standard error if it has one."""
+"""Indices that a table shows, each with its standard error if it has one; as far as there are."""
+
+TITLES = {
+    "sobol": "Sobol indices",
+    PAIRS: "Interactions of pairs (Sobol indices of second order)",
+    "morris": "Elementary effects (Morris)",
+    "prcc": "Partial rank correlations",
+    "dgsm": "Bounds on total indices by derivatives",
+}
+"""What a table or a figure of a method shows."""
 
 
 LEAST = 0.01
 """Of the largest index of an output, which another must reach to be shown."""
+
+LEAST_TOTAL = 0.01
+"""Least total index that is held against its bound: rounding of the rows makes small ones [1]."""
 
 
 def shown_names(study: SensitivityStudy, method: str = "") -> tuple[str, ...]:
@@ -49,20 +68,50 @@ def shown_names(study: SensitivityStudy, method: str = "") -> tuple[str, ...]:
     return (*courses, *(() if smooth else shares_of(study)))
 
 
+def study_of(path: str | Path) -> SensitivityStudy:
+    """The study that a store of a sensitivity analysis was made of.
+
+    Raises:
+        StoreError: It is no such store, or this version of ketjax cannot read its study.
+    """
+    try:
+        document = json.loads(read_attributes(path)["ketjax_provenance"])["study"]
+        varied = document["sensitivity"]
+    except (KeyError, TypeError, ValueError):
+        varied = None
+    if varied is None:
+        raise StoreError(f"{path}: is no store of a sensitivity analysis")
+    try:
+        return SensitivityStudy.parse(document)
+    except StudyError as error:
+        raise StoreError(f"{path}: its study cannot be read by this version: {error}") from None
+
+
+def methods_of(study: SensitivityStudy) -> tuple[str, ...]:
+    """Methods of a study in the order in which they are shown, pairs after their Sobol indices."""
+    s = study.sensitivity
+    found: list[str] = list(s.methods)
+    if s.second_order and "sobol" in found:
+        found.insert(found.index("sobol") + 1, PAIRS)
+    return tuple(found)
+
+
 def selected(path: Path, method: str, names: Sequence[str], arm: str) -> xr.Dataset:
     """Indices of some outputs in one arm, at the whole size of the design.
 
     Args:
         path: The store.
-        method: "tornado", "sobol", "morris", "prcc" or "dgsm".
+        method: "tornado", "sobol", "pairs", "morris", "prcc" or "dgsm".
         names: Outputs, as the store calls them.
         arm: The arm.
 
     Returns:
-        `value` over (output, index, parameter, time), `reason` or, of a tornado, `middle` over
-        (output, time); outputs are named with their region where they have one.
+        `value` over (output, index, parameter, time), of pairs over (output, pair, parameter,
+        other, time); `reason` or, of a tornado, `middle` over (output, time). Outputs are named
+        with their region where they have one. Bounds by derivatives have the total index beside
+        them where the store holds Sobol indices.
     """
-    group = open_group(path, method).sel(arm=arm)
+    group = open_group(path, "sobol" if method == PAIRS else method).sel(arm=arm)
     if "samples" in group.dims:
         group = group.isel(samples=-1)
     parts: list[xr.Dataset] = []
@@ -71,13 +120,18 @@ def selected(path: Path, method: str, names: Sequence[str], arm: str) -> xr.Data
             chosen = group if region is None else group.sel(region=region)
             said = "middle" if method == "tornado" else "reason"
             label = name if region is None else f"{name} ({region})"
-            part = xr.Dataset({"value": chosen[name], said: chosen[f"{said}.{name}"]})
+            value = chosen[f"second.{name}" if method == PAIRS else name]
+            part = xr.Dataset({"value": value, said: chosen[f"{said}.{name}"]})
             part = part.drop_vars(["arm", "region", "samples"], errors="ignore")
             parts.append(part.expand_dims(output=[label]))
     joined = xr.concat(parts, "output", data_vars="all", coords="minimal", compat="override")
     found = joined.compute()
     units = [group[name].attrs["units"] for name in names for _ in _regions(group, name)]
     found.attrs = {**group.attrs, "arm": arm, "units": units, "origin": _origin(path)}
+    if method == "dgsm" and has_group(path, "sobol"):
+        totals = selected(path, "sobol", names, arm)["value"].sel(index=["total", "total_error"])
+        both = xr.concat([totals, found["value"]], "index", coords="minimal", compat="override")
+        found = found.drop_vars(["value", "index"]).assign(value=both)
     return found
 
 
@@ -101,11 +155,11 @@ def _regions(group: xr.Dataset, name: str) -> list[Any]:
 def records(
     path: Path, method: str, study: SensitivityStudy, arms: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
-    """One record an arm, output, hour and parameter, the largest index first.
+    """One record an arm, output, hour and parameter or pair, the largest index first.
 
     Args:
         path: The store.
-        method: Of the indices.
+        method: Of the indices, one of `methods_of`.
         study: What was asked.
         arms: Which arms.
 
@@ -122,59 +176,32 @@ def records(
                 yield from _ranked(head, one["value"], int(one["reason"]), method, reach)
 
 
-def pairs(
-    path: Path, study: SensitivityStudy, arm: str, top: int
-) -> tuple[list[str], list[list[str]]]:
-    """The interactions of two parameters that matter most, as a table.
-
-    Args:
-        path: The store, with indices of second order.
-        study: What was asked.
-        arm: Which arm.
-        top: Pairs of each output.
-
-    Returns:
-        Names of the columns, and lines.
-    """
-    group = open_group(path, "sobol").sel(arm=arm, time=list(study.shown_hours)).compute()
-    reach = quantile_of_normal(study.sensitivity.confidence)
-    parameters = group["parameter"].values
-    lines = []
-    for name in shown_names(study):
-        course = _outputs_apart(group[f"second.{name}"].rename(name))
-        for output in course["output"].values:
-            own = course.sel(output=output)
-            second, error = (own.sel(pair=p).to_numpy() for p in ("second", "second_error"))
-            order = np.argsort(-np.nan_to_num(np.abs(second), nan=-1.0), axis=None)[:top]
-            for k, place in enumerate(order):
-                i, j = np.unravel_index(place, second.shape)
-                if np.isfinite(second[i, j]):
-                    width = reach * error[i, j]
-                    ends = f"({second[i, j] - width:.3f} to {second[i, j] + width:.3f})"
-                    cells = [str(parameters[i]), str(parameters[j]), f"{second[i, j]:.3f} {ends}"]
-                    lines.append([str(output) if k == 0 else "", *cells])
-    return ["output", "parameter", "and", "second order"], lines
-
-
 def _ranked(
     head: dict[str, Any], values: xr.DataArray, reason: int, method: str, reach: float
 ) -> Iterator[dict[str, Any]]:
-    """Records of one output, its most important parameter first."""
+    """Records of one output, its most important parameter or pair first."""
+    who = ["parameter", "other"] if method == PAIRS else ["parameter"]
     if reason:
-        yield {**head, "parameter": "", "reason": REASONS[reason]}
+        yield {**head, **dict.fromkeys(who, ""), "reason": REASONS[reason]}
         return
-    size = np.abs(values.sel(index=RANKED_BY[method]).to_numpy())
-    for k in np.argsort(-size):
-        one = values.isel(parameter=k)
-        record = {**head, "parameter": str(values["parameter"].values[k])}
+    kinds = "pair" if method == PAIRS else "index"
+    values = values.stack(place=who).transpose(kinds, "place")
+    numbers = dict(zip(values[kinds].values.tolist(), values.to_numpy().tolist(), strict=True))
+    names = [values[key].values.tolist() for key in who]
+    size = np.abs(numbers[RANKED_BY[method]])
+    for k in np.argsort(-size, kind="stable"):  # NaN, of a pair the other way round, comes last
+        if np.isnan(size[k]):
+            return
+        record = {**head, **{key: own[k] for key, own in zip(who, names, strict=True)}}
         for index, error in COLUMNS[method]:
-            number = float(one.sel(index=index))
-            record[index] = number
+            if index not in numbers:
+                continue
+            record[index] = number = numbers[index][k]
             if error:
-                width = reach * float(one.sel(index=error))
+                width = reach * numbers[error][k]
                 record |= {f"{index}_low": number - width, f"{index}_high": number + width}
             elif method == "prcc":
-                record |= {f"prcc_{end}": float(one.sel(index=end)) for end in ("low", "high")}
+                record |= {f"prcc_{end}": numbers[end][k] for end in ("low", "high")}
         yield {**record, "reason": ""}
 
 
@@ -193,9 +220,11 @@ def table(
         Names of the columns, and lines.
     """
     keys = [key for key in ("arm", "output", "hour") if any(key in one for one in found)]
+    who = [key for key in ("parameter", "other") if any(key in one for one in found)]
     names = [index for index, _ in COLUMNS[method]]
+    names = [name for name in names if any(name in one for one in found)] or names
     if exact:
-        head = [*keys, "parameter"]
+        head = [*keys, *who]
         for name in names:
             ends = [f"{name}_{end}" for end in ("low", "high")]
             head += [name, *(key for key in ends if any(key in one for one in found))]
@@ -216,13 +245,16 @@ def table(
         cells = [_interval(one, name) for name in names]
         if one["reason"]:
             cells = [one["reason"].replace("_", " ")] + [""] * (len(names) - 1)
-        lines.append([*lead, one["parameter"], *cells])
-    heads = [str(_HEADS.get(name, name)) for name in names]
-    return [*keys, "parameter", *heads], lines
+        lines.append([*lead, *(one[key] for key in who), *cells])
+    heads = [_HEADS.get(name, name) for name in (*who, *names)]
+    return [*keys, *heads], lines
 
 
-WITH_UNIT = ("mu", "mu_star", "sigma")
+WITH_UNIT = ("mu", "mu_star", "sigma", "mean_square")
 _HEADS = {
+    "other": "and",
+    "second": "second order",
+    "mean_square": "mean squared derivative",
     "first": "first order",
     "total": "total",
     "mu_star": "mu*",
@@ -245,10 +277,41 @@ def _interval(one: dict[str, Any], name: str) -> str:
     if name not in one:
         return ""
     form = ".3g" if name in WITH_UNIT else ".3f"
-    text = f"{one[name]:{form}}"
-    if f"{name}_low" not in one:
-        return text
-    return f"{text} ({one[f'{name}_low']:{form}} to {one[f'{name}_high']:{form}})"
+    keys = [key for key in (name, f"{name}_low", f"{name}_high") if key in one]
+    text, *ends = (f"{one[key]:{form}}".replace("-0.000", "0.000") for key in keys)
+    return f"{text} ({' to '.join(ends)})" if ends else text
+
+
+def crossed(path: Path, study: SensitivityStudy, arm: str) -> str:
+    """How often a bound lies below its total index by more than both intervals, in words.
+
+    Args:
+        path: The store, with indices by derivatives.
+        study: What was asked.
+        arm: Of the outputs that are shown.
+
+    Returns:
+        A sentence; empty where there are no total indices.
+    """
+    found = selected(path, "dgsm", shown_names(study, "dgsm"), arm)
+    if "total" not in found["index"]:
+        return ""
+    reach = quantile_of_normal(study.sensitivity.confidence)
+    shown = found["value"].sel(time=list(study.shown_hours))
+    bound, off, total, error = (
+        shown.sel(index=index, drop=True)
+        for index in ("bound", "bound_error", "total", "total_error")
+    )
+    counted = bound.notnull() & (total >= LEAST_TOTAL)
+    known = int(counted.sum())
+    below = int((counted & (bound + reach * off < total - reach * error)).sum())
+    what = f"bounds on total indices of at least {LEAST_TOTAL:g}"
+    if below:
+        return (
+            f"{below} of {known} {what} lie below them by more than both intervals: "
+            f"{found.attrs['points']} points are too few for those."
+        )
+    return f"All {known} {what} lie above them, or within both intervals of them."
 
 
 def convergence(path: Path, study: SensitivityStudy, arm: str) -> list[str]:

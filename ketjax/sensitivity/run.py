@@ -25,7 +25,7 @@ from ketjax.model.readouts import REGIONS
 from ketjax.preparation import provenance_of
 from ketjax.sensitivity import designs
 from ketjax.sensitivity.gradients import derivatives
-from ketjax.sensitivity.groups import DESIGN, has_group, write_design
+from ketjax.sensitivity.groups import DESIGN, write_design
 from ketjax.sensitivity.indices import Asked, analyse
 from ketjax.sensitivity.plan import SensitivityStudy
 from ketjax.sensitivity.ranges import Factor
@@ -160,7 +160,7 @@ def run(
         if not resume:
             create(study, rows, design, path, overwrite=overwrite)
             held.enter_context(store.lock(path))
-        if not has_group(path, DESIGN):
+        if store.group_fault(path, DESIGN):
             write_down(design, path)
         count = store.shards(path)
         missing = [k for k in range(count) if k not in done]
@@ -242,6 +242,7 @@ def create(
             "source": f"ketjax {ketjax.__version__}",
             "subject": "population" if study.is_population else "typical",
             "long_name_of_patient": "row of the design",
+            store.GROUPS: [DESIGN, *dict.fromkeys(("tornado", *study.sensitivity.methods))],
         },
         provenance=provenance_of(study),
         overwrite=overwrite,

@@ -98,9 +98,9 @@ ROOMS: dict[str, tuple[str, str]] = {
         "jax numpy scipy xarray",
     ),
     "sensitivity": (
-        "analysis arms backend dataset errors fields fit model observation plausible population "
-        "posteriors preparation repair simulate solve study units variation vocabulary",
-        "jax numpy pydantic scipy threadpoolctl xarray zarr",
+        "analysis arms backend dataset errors fields figures fit model observation plausible "
+        "population posteriors preparation repair simulate solve study units variation vocabulary",
+        "jax matplotlib numpy pydantic scipy threadpoolctl xarray zarr",
     ),
     "attribution": (
         "analysis errors model population preparation regimen simulate study",
@@ -108,7 +108,7 @@ ROOMS: dict[str, tuple[str, str]] = {
     ),
     # What is shown to others.
     "report": (
-        "analysis dataset errors evidence fields figures model",
+        "analysis dataset errors evidence fields figures model sensitivity",
         "jinja2 markupsafe matplotlib numpy xarray",
     ),
     "console": ("errors", "rich typer"),

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import unicodedata
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from html_reading import Reader
 from mock_store import ARMS, DIGEST, TIMES, VARIABLES, coordinates, courses, template
 from scipy.stats import binomtest
 from typer.testing import CliRunner
+from zarr.storage import LocalStore
 
 from ketjax import dataset as ds
 from ketjax.analysis.survival import RELAPSE_STATES
@@ -362,6 +364,26 @@ def test_command_repeats_the_hours(store: Path, tmp_path: Path) -> None:
     assert not [part for part in usual if isinstance(part, Listing) and "--hours" in part.text]
 
 
+def test_each_course_is_read_once_for_both_widths(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Singles, and the scale of a readout that does not say it, are read off the first patients."""
+    reads: Counter[str] = Counter()
+    get = LocalStore.get
+
+    async def counted(self: LocalStore, key: str, *arguments: Any, **options: Any) -> Any:
+        name, _, chunk = key.partition("/c/")
+        reads[name] += bool(chunk)
+        return await get(self, key, *arguments, **options)
+
+    monkeypatch.setattr(LocalStore, "get", counted)
+    write_report(store, tmp_path / "x.html")
+    chunks = len(ARMS) * PATIENTS // SHARD
+    drawn = ("interneuron_block", "glutamate", "bdnf", "mtorc1", "synapse_density")
+    assert {reads[name] for name in drawn} == {chunks}
+    assert reads["madrs"] == chunks + len(ARMS)  # the single patients
+
+
 def test_attachments_are_checked_together_and_shown(few: Path, tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("no picture")
     out = ("--out", tmp_path / "x.html")
@@ -379,14 +401,8 @@ def test_attachments_are_checked_together_and_shown(few: Path, tmp_path: Path) -
     text = path.read_text("utf-8")
     assert "Total &lt;b&gt; indices=1" in text
     assert base64.b64encode(pixel).decode() in text
-    beside = tmp_path / "s.sensitivity.zarr"
-    code, output = invoke(few, *out, "--overwrite", "--sensitivity", beside)
-    assert code == 2 and "no figures lie beside" in output
-    for name in ("tornado", "sobol"):
-        (tmp_path / f"s.sensitivity_{name}.png").write_bytes(pixel)
-    assert invoke(few, *out, "--overwrite", "--sensitivity", beside)[0] == 0
-    text = path.read_text("utf-8")
-    assert 0 < text.index("Sobol indices.") < text.index("one parameter at a time.")
+    code, output = invoke(few, *out, "--overwrite", "--sensitivity", few)
+    assert code == 4 and "is no store of a sensitivity analysis" in output
 
 
 def test_study_comes_back_from_the_page(read: Reader) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xarray as xr
 from scipy.special import ndtr, ndtri
 from typer.testing import CliRunner
 
@@ -17,6 +18,7 @@ from ketjax.dataset import open_store, verify
 from ketjax.errors import StoreError, StudyError
 from ketjax.model.parameters import leaf
 from ketjax.population import draw
+from ketjax.sensitivity import indices as indices_module
 from ketjax.sensitivity import rows as rows_module
 from ketjax.sensitivity import run as run_module
 from ketjax.sensitivity import sobol
@@ -63,6 +65,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 ASKED = study(methods=["sobol", "morris", "prcc"], second_order=True, hours=["8 h"])
+
+METHODS = ["tornado", "sobol", "morris", "prcc"]
+"""Groups of indices, in the order in which they are written."""
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +154,31 @@ def test_interrupted_run_goes_on_to_the_same_bytes(finished: Path, tmp_path: Pat
         assert open_group(path, group).equals(open_group(finished, group))
 
 
+def test_kill_between_rows_and_indices_is_seen(tmp_path: Path) -> None:
+    """All rows are there, the journal is whole, and no index or only some were written."""
+    path, write, runner = tmp_path / "k.zarr", indices_module.write_group, CliRunner()
+
+    for missing in (METHODS, METHODS[2:]):
+
+        def killed(path: Path, group: str, found: xr.Dataset, last: str = missing[0]) -> None:
+            if group == last:
+                raise KeyboardInterrupt
+            write(path, group, found)
+
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(indices_module, "write_group", killed)
+            run_module.run(ASKED, path, resume=path.exists())
+        assert open_store(path).attrs["complete"]
+        expected = [f"{group}: the group was not written to its end" for group in missing]
+        assert [str(fault) for fault in verify(path)] == expected
+        said = runner.invoke(app, ["verify", str(path)])
+        assert said.exit_code == 4
+        go_on = f"Go on with: ketjax sensitivity STUDY.toml --out {path} --resume"
+        assert said.stderr.splitlines() == [*expected, go_on]
+    run_module.run(ASKED, path, resume=True)
+    assert runner.invoke(app, ["verify", str(path)]).exit_code == 0
+
+
 def test_failed_rows_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     march = Rows.march
 
@@ -222,15 +252,18 @@ def test_groups_are_data_once_they_are_whole(finished: Path, tmp_path: Path) -> 
     chunk.write_bytes(content)
     shutil.rmtree(path / "morris")
     (path / "journal/group-design.json").unlink()  # a kill while the design was written
+    (path / "journal/group-prcc.json").write_text("{")
     assert [str(fault) for fault in verify(path)] == [
-        "morris: is missing",
+        "design: the group was not written to its end",
         "sobol: differs from what was written",
+        "morris: is missing",
+        "prcc: its entry in the journal is damaged",
     ]
     with pytest.raises(StoreError, match="holds no design"):
         open_group(path, "design")
     run_module.run(ASKED, path, resume=True)
     assert verify(path) == []
-    for name in ("design", "sobol", "morris"):
+    for name in ("design", "sobol", "morris", "prcc"):
         known, found = (open_group(one, name) for one in (finished, path))
         assert known.equals(found)
 
@@ -305,7 +338,7 @@ def test_command(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "pharmacokinetics.central_volume" in done.stdout and "first order" in done.stdout
     assert "left out" in done.stderr and "base samples" in done.stderr
     drawn = {file.name for file in tmp_path.glob("*.png")}
-    assert drawn == {f"e_{kind}.png" for kind in ("areas", "sobol", "morris", "prcc", "tornado")}
+    assert drawn == {f"e_{kind}.png" for kind in ("areas", *METHODS, "pairs")}
     again = runner.invoke(app, ["sensitivity", "small.toml", *out])
     assert again.exit_code == 4 and "exists already" in again.stderr
     printed = runner.invoke(
@@ -313,5 +346,6 @@ def test_command(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     )
     record = json.loads(printed.stdout)
     assert record["sobol"][0]["total"] > 0 and record["parameters"][0]["origin"]
+    assert len(record["pairs"]) > FACTORS * (FACTORS - 1) / 2 and record["pairs"][0]["second_low"]
     wrong = runner.invoke(app, ["sensitivity", "small.toml", *out, "--arm", "salin"])
     assert wrong.exit_code == 2 and "did you mean saline" in wrong.stderr
