@@ -24,7 +24,7 @@ from ketjax.sets import ParameterSet, Provenance
 from ketjax.tables import formatted
 
 MET = 2.0  # standard errors within which a target counts as met
-MOVED = 0.1  # SDs of its prior from which a number is said to have moved
+AWAY = 0.1  # SDs of its prior from which a number is said to be away from it
 NEAR = 0.01  # share of the way from the start to a bound that is left, to be at the bound
 
 
@@ -126,7 +126,7 @@ class Report:
     def text(self) -> str:
         """All of it as a person reads it."""
         misses, free = self.misses(), self.free()
-        told = [row for row in free if abs(row["prior_departure"]) >= MOVED or row["at_bound"]]
+        told = [row for row in free if abs(row["prior_departure"]) >= AWAY or row["at_bound"]]
         told.sort(key=lambda row: -abs(row["prior_departure"]))
         met = f"{len(self.after) - len(misses)} of {len(self.after)}"
         parts = [_table(self.profiles()), f"\nWithin {MET:g} SE: {met} targets.\n"]
@@ -137,10 +137,10 @@ class Report:
         parts += ["\nSearches:\n", _table(self.starts(), names)]
         if told:
             names = ("name", "unit", "start", "value", "prior_departure", "at_bound")
-            parts += ["\nMoved, the farthest first (departure in SDs of the prior):\n",
+            parts += ["\nAway from the centre of the prior, the farthest first (in SDs of it):\n",
                       _table(told, names)]  # fmt: skip
         if rest := len(free) - len(told):
-            parts.append(f"\n{rest} of {len(free)} numbers moved by less than {MOVED:g} SD.\n")
+            parts.append(f"\n{rest} of {len(free)} numbers are nearer than {AWAY:g} SD.\n")
         return "".join(parts)
 
     def parameter_set(self) -> ParameterSet:
