@@ -161,6 +161,8 @@ def _local(count: int) -> Iterator[Any]:
     # Other users of this machine reach its ports too.
     secure = Security.temporary() if find_spec("cryptography") else None
     no_dashboards: Any = {"dashboard_address": None, "worker_dashboard_address": None}
+    # Dask serves a few pages all the same, and two runs at once would quarrel over its usual port.
+    no_dashboards |= {"scheduler_kwargs": {"dashboard_address": "127.0.0.1:0"}}
     before = dict(os.environ)
     with dask.config.set(settings), tempfile.TemporaryDirectory(prefix="ketjax-") as folder:
         try:

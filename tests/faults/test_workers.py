@@ -22,6 +22,16 @@ from ketjax.errors import EnvironmentFault, StoreError, StudyError
 from ketjax.shards import ShardWork
 from ketjax.study import Study
 
+IN_THIS_PROCESS: Any = {
+    "n_workers": 1,
+    "threads_per_worker": 1,
+    "processes": False,
+    "host": "127.0.0.1",
+    "dashboard_address": None,
+    "scheduler_kwargs": {"dashboard_address": "127.0.0.1:0"},  # the usual port may be taken
+}
+"""A scheduler with a worker that nobody else can reach."""
+
 
 def kill_a_worker(command: psutil.Process) -> None:
     """Kill a process that was spawned for shards."""
@@ -126,8 +136,7 @@ def test_any_scheduler_will_do(
         "distributed.comm.tls.client.cert": security and security.tls_client_cert,
         "distributed.comm.tls.client.key": security and security.tls_client_key,
     }
-    options: Any = {"n_workers": 1, "threads_per_worker": 1, "processes": False}
-    options |= {"host": "127.0.0.1", "dashboard_address": None, "security": security}
+    options: Any = IN_THIS_PROCESS | {"security": security}
     found: Any
     with LocalCluster(protocol="tls://" if secure else "tcp://", **options) as found:
         address = found.scheduler_address
@@ -162,11 +171,9 @@ def test_addresses_that_are_refused(given: dict, said: str) -> None:
 
 
 def test_scheduler_that_is_lost(undisturbed: Path) -> None:
-    options: Any = {"n_workers": 1, "threads_per_worker": 1, "processes": False}
-    options |= {"host": "127.0.0.1", "dashboard_address": None}
     found: Any
     with (
-        LocalCluster(protocol="tcp://", **options) as found,
+        LocalCluster(protocol="tcp://", **IN_THIS_PROCESS) as found,
         dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
         pytest.raises(EnvironmentFault, match="was lost.*--resume"),
     ):
