@@ -152,7 +152,8 @@ def main() -> None:
         lines = [[*place, *one.values()] for place, one in zip(GRID, found, strict=True)]
         text = formatted(head, lines, "csv")
         (asked.out / "grid.csv").write_text(text, encoding="utf-8")
-        sys.stdout.write(formatted(head, lines, "text"))
+        shown = [[*line[:3], *(f"{value:.3g}" for value in line[3:])] for line in lines]
+        sys.stdout.write(formatted(head, shown, "text"))
         print(f"{asked.out / 'grid.csv'}, {save(plot(found), asked.out / 'grid.png')}")
 
 
