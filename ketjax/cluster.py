@@ -89,7 +89,7 @@ def solve_on(
 
     Raises:
         KetjaxError: What a worker found wrong; the shards that others solve meanwhile count.
-        EnvironmentFault: The scheduler cannot be reached, or was lost.
+        EnvironmentFault: The scheduler cannot be reached, or was lost; workers do not start.
     """
     from distributed import KilledWorker, as_completed
 
@@ -132,7 +132,10 @@ def _client(workers: Workers, shards: int) -> Iterator["Client"]:
     with ExitStack() as held:
         cluster: Any = workers.scheduler
         if workers.count:
-            cluster = held.enter_context(_local(min(workers.count, shards)))
+            try:
+                cluster = held.enter_context(_local(min(workers.count, shards)))
+            except RuntimeError as error:  # one was killed before it was there, say
+                raise EnvironmentFault(f"the workers could not be started ({error})") from None
         try:
             secure = _security() if workers.scheduler.startswith("tls:") else None
             client = held.enter_context(Client(cluster, security=secure, set_as_default=False))
@@ -161,6 +164,8 @@ def _local(count: int) -> Iterator[Any]:
     # Other users of this machine reach its ports too.
     secure = Security.temporary() if find_spec("cryptography") else None
     no_dashboards: Any = {"dashboard_address": None, "worker_dashboard_address": None}
+    # Dask serves a few pages all the same, and two runs at once would quarrel over its usual port.
+    no_dashboards |= {"scheduler_kwargs": {"dashboard_address": "127.0.0.1:0"}}
     before = dict(os.environ)
     with dask.config.set(settings), tempfile.TemporaryDirectory(prefix="ketjax-") as folder:
         try:

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, NoReturn
 
-import typer
-
 from ketjax.errors import EnvironmentFault, KetjaxError
 
 INTERRUPTED = 130
@@ -27,15 +25,15 @@ def mistakes() -> Iterator[None]:
         stop()
     except KetjaxError as error:
         say(str(error))
-        raise typer.Exit(error.exit_code) from None
+        raise SystemExit(error.exit_code) from None
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "ketjax":
             raise
         say(f"The library {error.name} is not installed: pip install ketjax brings all of them.")
-        raise typer.Exit(EnvironmentFault.exit_code) from None
+        raise SystemExit(EnvironmentFault.exit_code) from None
     except OSError as error:
         say(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
-        raise typer.Exit(EnvironmentFault.exit_code) from None
+        raise SystemExit(EnvironmentFault.exit_code) from None
 
 
 def stop() -> NoReturn:

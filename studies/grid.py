@@ -42,10 +42,6 @@ GRID = [
     for route, (_, amounts) in ROUTES.items()
     for amount, every in product(amounts, INTERVALS)
 ]
-SHOWN = {
-    "remission": "Remission at day 28 [% of patients]",
-    "dissociation": "Highest mean dissociation [CADSS points]",
-}
 
 
 def study_of(k: int, patients: int | None) -> ketjax.Study:
@@ -77,32 +73,42 @@ def run_study(folder: str, k: int, patients: int | None = None) -> dict[str, Any
 
 
 def outcome_of(path: Path) -> dict[str, float]:
-    """What a course of treatment came to."""
+    """What a course of treatment came to.
+
+    Output times are dense after the first dose alone, so dissociation is that of the first dose.
+    The last visit is one interval after the last dose, when a next one would be due.
+    """
     dataset = ketjax.open_store(path)
     clinical = ketjax.summarise(dataset, hours=[END]).sel(arm="course").isel(hour=0)
     felt = aggregate(dataset, ["dissociation"], quantiles=[0.5])["dissociation_mean"]
     names = ("response", "remission", "remission_low", "remission_high", "madrs_change", "n_failed")
     found = {name: float(clinical[name]) for name in names}
-    return found | {"dissociation": float(felt.max("time").squeeze())}
+    return found | {"first_dissociation": float(felt.max("time").squeeze())}
 
 
 def plot(found: list[dict[str, float]]) -> Figure:
-    """Remission and dissociation, a panel a route."""
-    figure = Figure(figsize=(3.1 * len(ROUTES) + 1, 5.6), layout="constrained")
-    grid = figure.subplots(len(SHOWN), len(ROUTES), squeeze=False)
-    for row, (name, title) in zip(grid, SHOWN.items(), strict=True):
-        values = np.array([one[name] for one in found])
-        values = values.reshape(len(ROUTES), -1, len(INTERVALS))
-        for axes, (route, (_, amounts)), part in zip(row, ROUTES.items(), values, strict=True):
-            image = axes.imshow(part, cmap="viridis", vmin=0, vmax=values.max(), aspect="auto")
-            axes.set_title(route, fontsize=10)
-            axes.set_xticks(range(len(INTERVALS)), [f"{every}s" for every in INTERVALS], fontsize=8)
-            axes.set_yticks(range(len(amounts)), amounts, fontsize=8)
-            for (i, j), value in np.ndenumerate(part):
-                shade = "black" if value > 0.6 * values.max() else "white"
-                axes.text(j, i, f"{value:.0f}", ha="center", va="center", color=shade, fontsize=9)
-        figure.colorbar(image, ax=row, label=title)
-    figure.supxlabel("one dose every", fontsize=9)
+    """Remission by dose and interval, a panel a route; dissociation stands with the doses."""
+    figure = Figure(figsize=(3.1 * len(ROUTES) + 1, 3.6), layout="constrained")
+    row = figure.subplots(1, len(ROUTES))
+    remission, dissociation = (
+        np.reshape([one[name] for one in found], (len(ROUTES), -1, len(INTERVALS)))
+        for name in ("remission", "first_dissociation")
+    )
+    highest = remission.max()
+    for axes, (route, (given, amounts)), part, felt in zip(
+        row, ROUTES.items(), remission, dissociation[..., 0], strict=True
+    ):
+        image = axes.imshow(part, cmap="viridis", vmin=0, vmax=highest, aspect="auto")
+        axes.set_title(f"{given.get('drug', 'ketamine')}, {route}", fontsize=10)
+        axes.set_xticks(range(len(INTERVALS)), [f"{every}s" for every in INTERVALS], fontsize=8)
+        labels = [f"{amount}\n({most:.1f})" for amount, most in zip(amounts, felt, strict=True)]
+        axes.set_yticks(range(len(amounts)), labels, fontsize=8)
+        for (i, j), value in np.ndenumerate(part):
+            shade = "black" if value > 0.6 * highest else "white"
+            axes.text(j, i, f"{value:.0f}", ha="center", va="center", color=shade, fontsize=9)
+    figure.colorbar(image, ax=row, label="Remission at day 28 [% of patients]")
+    figure.supxlabel("one dose every (day 28 is one interval after the last dose)", fontsize=9)
+    figure.supylabel("dose (highest mean dissociation\nafter the first [CADSS points])", fontsize=9)
     return figure
 
 
@@ -146,7 +152,8 @@ def main() -> None:
         lines = [[*place, *one.values()] for place, one in zip(GRID, found, strict=True)]
         text = formatted(head, lines, "csv")
         (asked.out / "grid.csv").write_text(text, encoding="utf-8")
-        sys.stdout.write(formatted(head, lines, "text"))
+        shown = [[*line[:3], *(f"{value:.3g}" for value in line[3:])] for line in lines]
+        sys.stdout.write(formatted(head, shown, "text"))
         print(f"{asked.out / 'grid.csv'}, {save(plot(found), asked.out / 'grid.png')}")
 
 

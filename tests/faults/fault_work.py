@@ -38,3 +38,12 @@ def take_a_while(path: str, k: int) -> dict[str, int]:
     del path, k
     time.sleep(0.3)
     return {"patients": 1}
+
+
+def write_slowly(path: str, k: int) -> dict[str, Any]:
+    """Write a shard of a mock store, as if half a second of marching had gone before."""
+    time.sleep(0.5)
+    held = read_attributes(path)
+    start, stop = k * held["shard"], (k + 1) * held["shard"]
+    write_shard(path, k, courses(start, stop))
+    return {"shard": k, "patients": held["shard"], "status": {}}

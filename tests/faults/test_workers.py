@@ -1,5 +1,6 @@
 """Shards by many processes: the same bytes for any number, in any order, whoever is killed."""
 
+import random
 import shutil
 import signal
 import time
@@ -12,15 +13,25 @@ import psutil
 import pytest
 from distributed import LocalCluster, Security
 from fault_study import PATIENTS, SHARD, STUDY, data_of, ended, here, start, stop_after
-from fault_work import DEADLY, take_a_while, write_or_die
-from mock_store import courses, template
+from fault_work import DEADLY, take_a_while, write_or_die, write_slowly
+from mock_store import courses, mock_store, template
 
 from ketjax import cluster, corridor, open_store
 from ketjax.cluster import Workers, solve_on
-from ketjax.dataset import drop_shard, failures, strike, verify
+from ketjax.dataset import drop_shard, failures, finish, strike, verify
 from ketjax.errors import EnvironmentFault, StoreError, StudyError
 from ketjax.shards import ShardWork
 from ketjax.study import Study
+
+IN_THIS_PROCESS: Any = {
+    "n_workers": 1,
+    "threads_per_worker": 1,
+    "processes": False,
+    "host": "127.0.0.1",
+    "dashboard_address": None,
+    "scheduler_kwargs": {"dashboard_address": "127.0.0.1:0"},  # the usual port may be taken
+}
+"""A scheduler with a worker that nobody else can reach."""
 
 
 def kill_a_worker(command: psutil.Process) -> None:
@@ -30,7 +41,7 @@ def kill_a_worker(command: psutil.Process) -> None:
         for child in command.children(recursive=True)
         if "spawn_main" in " ".join(child.cmdline())
     ]
-    workers[0].kill()
+    random.choice(workers).kill()
 
 
 def test_workers_are_killed_and_then_the_run(
@@ -52,6 +63,22 @@ def test_workers_are_killed_and_then_the_run(
     assert data_of(out) == data_of(undisturbed)
     assert verify(out) == []
     assert not [worker for worker in workers if worker.is_running()]
+
+
+def test_workers_are_killed_again_and_again(tmp_path: Path) -> None:
+    broken = template(tmp_path / "broken.zarr", patients=96, shard=4)
+    clean = mock_store(tmp_path / "clean.zarr", patients=96, shard=4)
+    told: list[float] = []
+
+    def tell(patients: float) -> None:
+        if len(told) % 6 == 0:  # by shards, not by time: a busy machine starts none in seconds
+            kill_a_worker(psutil.Process())
+        told.append(patients)
+
+    assert not solve_on(Workers(2), broken, range(24), tell, write_slowly)
+    assert told == [4] * 24
+    finish(broken)
+    assert verify(broken) == [] and data_of(broken) == data_of(clean)
 
 
 def test_interrupt_reaches_the_workers_too(study: Path, undisturbed: Path, tmp_path: Path) -> None:
@@ -126,8 +153,7 @@ def test_any_scheduler_will_do(
         "distributed.comm.tls.client.cert": security and security.tls_client_cert,
         "distributed.comm.tls.client.key": security and security.tls_client_key,
     }
-    options: Any = {"n_workers": 1, "threads_per_worker": 1, "processes": False}
-    options |= {"host": "127.0.0.1", "dashboard_address": None, "security": security}
+    options: Any = IN_THIS_PROCESS | {"security": security}
     found: Any
     with LocalCluster(protocol="tls://" if secure else "tcp://", **options) as found:
         address = found.scheduler_address
@@ -162,11 +188,9 @@ def test_addresses_that_are_refused(given: dict, said: str) -> None:
 
 
 def test_scheduler_that_is_lost(undisturbed: Path) -> None:
-    options: Any = {"n_workers": 1, "threads_per_worker": 1, "processes": False}
-    options |= {"host": "127.0.0.1", "dashboard_address": None}
     found: Any
     with (
-        LocalCluster(protocol="tcp://", **options) as found,
+        LocalCluster(protocol="tcp://", **IN_THIS_PROCESS) as found,
         dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
         pytest.raises(EnvironmentFault, match="was lost.*--resume"),
     ):
