@@ -23,7 +23,7 @@ LEAST_EIGENVALUE = 1e-6
 """Where a direction is drawn about which the data say less, or nothing."""
 
 DEEPEST = 8.0
-"""Departures from the start that are drawn in full [SD of the prior]."""
+"""Departures that are drawn in full [SD of the prior]."""
 
 PROFILE_COLUMNS = 4
 TITLE_WIDTH, LABEL_WIDTH = 40, 54  # letters in a line
@@ -125,7 +125,7 @@ def plot_intervals(known: xr.Dataset, title: str = "", figure: Figure | None = N
     names = [str(name) for name in known["number"].values[order]]
     axes.set_yticks(range(size), names)
     axes.set_xlim(-min(edge, DEEPEST) - 0.2, min(edge, DEEPEST) + 0.2)
-    axes.set_xlabel("distance from the start [SD of the prior]", fontsize=TEXT_SIZE)
+    axes.set_xlabel("distance from the centre of the prior [its SD]", fontsize=TEXT_SIZE)
     tidy(axes)
     axes.set_ylim(size - 0.4, -0.6)
     handles: list[Any] = [Patch(color="0.85", label="prior, 95 %")]
