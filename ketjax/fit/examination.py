@@ -7,7 +7,6 @@ import dataclasses
 import io
 import json
 import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,8 +42,6 @@ FILES = (
 PROFILE_FILES = ("fit_profiles.csv", "fit_profiles.png")
 DRAW_FILES = ("draws.csv", "posterior.csv")
 TARGET_FILES = ("fit_targets.png",)
-PARTIAL = "draws.partial"  # folder of what was asked of the objective, until all draws are there
-LEAST_FOR_SURROGATE = 100  # draws that are worth asking for slopes first; assumed
 WORDS = {
     "identifiable": "identifiable",
     "weakly": "weakly identifiable",
@@ -100,11 +97,6 @@ class Examination:
             lines.append(
                 f"{draws.weights.size} draws count as {draws.effective:.0f}, k = {draws.shape:.2f}"
             )
-            if np.isfinite(draws.surrogate_error):
-                lines.append(
-                    "They were proposed by a surrogate whose logarithm is off with an SD of "
-                    f"{draws.surrogate_error:.2g} where it was not fitted"
-                )
             lines += [f"Careful: {warning}" for warning in draws.warnings]
         return "\n".join(lines) + "\n"
 
@@ -170,10 +162,10 @@ def examine(
     made = profile(objective, free, found.theta, profiles, tell=tell) if profiles else ()
     drawn = None
     if draws:
-        points = len(free) if draws >= LEAST_FOR_SURROGATE else 0
-        journal = Journal(folder / PARTIAL, found, draws, points + 1, tell)
+        folder.mkdir(parents=True, exist_ok=True)
+        journal = Journal(folder / "draws.partial", found, draws, tell)
         drawn = posterior(
-            objective, free, found.theta, draws, seed=seed, points=points, journal=journal
+            objective, free, found.theta, draws, seed=seed, known=journal.known, tell=journal.keep
         )
     folder.mkdir(parents=True, exist_ok=True)
     write(folder / "identifiability.csv", csv_text(*identifiability_table(known)))
@@ -184,7 +176,7 @@ def examine(
         equal = drawn.resampled(draws, seed)
         write(folder / "draws.csv", draw_text(free, drawn.numbers, drawn.weights))
         write(folder / "posterior.csv", draw_text(free, equal, np.full(draws, 1 / draws)))
-        shutil.rmtree(folder / PARTIAL)
+        (folder / "draws.partial").unlink(missing_ok=True)
     _draw(folder, known, directions, made, drawn, targets, title)
     paths = tuple(folder / name for name in names)
     return Examination(found, known, directions, made, drawn, paths)

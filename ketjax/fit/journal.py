@@ -1,75 +1,52 @@
-"""What was asked of an objective: an interrupted examination goes on after it."""
+"""The objective at draws that are done: an interrupted examination goes on after them."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from pathlib import Path
-
-import numpy as np
 
 from ketjax.fit.uncertainty import Floats, Information
 
 TIMES_TOLD = 20  # in the course of all draws
-VALUES, POINTS = "draws", "points of the surrogate"
 
 
 class Journal:
-    """A folder with a file for each point: the objective there, or residuals and their slopes."""
+    """A text file, a line a draw: what it was, and the objective there."""
 
     def __init__(
-        self,
-        folder: Path | None = None,
-        found: Information | None = None,
-        draws: int = 0,
-        points: int = 0,
-        tell: Callable[[str], None] = lambda _: None,
+        self, path: Path, found: Information, draws: int, tell: Callable[[str], None]
     ) -> None:
-        """See what is there.
+        """Read what is there.
 
         Args:
-            folder: Where files are kept; nothing is kept without one.
-            found: Information at the optimum: files of another fit are not used.
-            draws: At how many points the objective is wanted.
-            points: At how many points residuals are wanted.
+            path: The file; its folder must exist.
+            found: Information at the optimum: lines of another fit are not used.
+            draws: How many are wanted.
             tell: Called now and then with how many are done.
         """
-        self._folder, self._tell = folder, tell
-        self._fit = b"" if found is None else found.theta.tobytes() + found.residuals.tobytes()
-        self._wanted, self._done = {VALUES: draws, POINTS: points}, {VALUES: 0, POINTS: 0}
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
+        self._path, self._draws, self._tell = path, draws, tell
+        self._fit, self._done = found.theta.tobytes() + found.residuals.tobytes(), 0
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        # A line that was cut off lacks its full stop.
+        parts = [line.split(" ") for line in lines]
+        self._values = {part[0]: float(part[1]) for part in parts if part[2:] == ["."]}
+        if lines:
+            text = "".join(f"{key} {number!r} .\n" for key, number in self._values.items())
+            path.write_text(text, encoding="utf-8")
 
-    def value(self, theta: Floats, ask: Callable[[Floats], float]) -> float:
-        """The objective at a draw; asked where it is not known."""
-        (value,) = self._kept(VALUES, theta, lambda at: (np.array(ask(at)),))
-        return float(value)
+    def known(self, theta: Floats) -> float | None:
+        """The objective at a draw, None if it is not done."""
+        return self._values.get(self._key(theta))
 
-    def residuals(
-        self, theta: Floats, ask: Callable[[Floats], tuple[Floats, Floats]]
-    ) -> tuple[Floats, Floats]:
-        """Residuals and their slopes at a point; asked where they are not known."""
-        residuals, slopes = self._kept(POINTS, theta, ask)
-        return residuals, slopes
+    def keep(self, theta: Floats, value: float) -> None:
+        """One more draw is done."""
+        self._done += 1
+        if self._key(theta) not in self._values:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(f"{self._key(theta)} {value!r} .\n")
+        if self._done % max(1, self._draws // TIMES_TOLD) == 0:
+            self._tell(f"{self._done} of {self._draws} draws")
 
-    def _kept(
-        self, kind: str, theta: Floats, ask: Callable[[Floats], tuple[Floats, ...]]
-    ) -> tuple[Floats, ...]:
-        """What stands in the file of a point, else what is asked and written there."""
-        key = hashlib.sha256(kind.encode() + self._fit + theta.tobytes()).hexdigest()
-        path = None if self._folder is None else self._folder / f"{key}.npz"
-        if path is not None and path.exists():
-            with np.load(path) as kept:
-                found = tuple(kept[name] for name in sorted(kept.files))
-        else:
-            found = tuple(np.asarray(array, np.float64) for array in ask(theta))
-            if path is not None:
-                partial = path.with_suffix(".partial.npz")
-                np.savez(partial, *found)
-                os.replace(partial, path)
-        self._done[kind] += 1
-        done, wanted = self._done[kind], self._wanted[kind]
-        if done % max(1, wanted // TIMES_TOLD) == 0:
-            self._tell(f"{done} of {wanted} {kind}")
-        return found
+    def _key(self, theta: Floats) -> str:
+        return hashlib.sha256(self._fit + theta.tobytes()).hexdigest()

@@ -1,10 +1,10 @@
 """Draws of the free numbers from what data and priors leave possible.
 
-A normal law about the optimum proposes, or a surrogate of the residuals; the objective itself
-corrects: importance sampling with Pareto-smoothed weights. It is done in numbers z in which the
-prior, cut off at the bounds, is standard normal: what the data do not tell then has the prior's law
-exactly, bounds included. Those whose class has a value in common are departures instead, whose
-priors are correlated; of them a proposal beyond the bounds is drawn again.
+A normal law about the optimum proposes, the objective itself corrects: importance sampling with
+Pareto-smoothed weights. It is done in numbers z in which the prior, cut off at the bounds, is
+standard normal: what the data do not tell then has the prior's law exactly, bounds included. Those
+whose class has a value in common are departures instead, whose priors are correlated; of them a
+proposal beyond the bounds is drawn again.
 """
 
 from __future__ import annotations
@@ -16,13 +16,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import ndtr, ndtri
-from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from ketjax.fit import pareto
 from ketjax.fit.free import Free
-from ketjax.fit.journal import Journal
-from ketjax.fit.surrogate import Points, Surrogate, fitted, walk
 from ketjax.fit.uncertainty import Floats, Objective, departures, in_units, reach, scales_of
 
 MOST_EVALUATIONS = 30  # of the objective, to find the centre
@@ -123,8 +120,6 @@ class Posterior:
         shape: k of the Pareto law of the largest weights.
         failed: Draws at which the objective was not finite; their weight is zero.
         centre: Where the proposal was centred, numbers without bounds, shape (free,).
-        surrogate_error: SD of the error of the surrogate in the logarithm of the density, at points
-            that it was not fitted to; NaN without one.
     """
 
     free: tuple[Free, ...]
@@ -134,7 +129,6 @@ class Posterior:
     shape: float
     failed: int
     centre: Floats
-    surrogate_error: float = np.nan
 
     @property
     def effective(self) -> float:
@@ -185,10 +179,10 @@ def posterior(
     draws: int,
     *,
     seed: int = 1,
-    points: int = 0,
     degrees: float = np.inf,
     inflation: float = 1.0,
-    journal: Journal | None = None,
+    known: Callable[[Floats], float | None] = lambda _: None,
+    tell: Callable[[Floats, float], None] = lambda *_: None,
 ) -> Posterior:
     """Draw from the posterior.
 
@@ -196,8 +190,7 @@ def posterior(
         target   exp(-objective(theta(z)) + stretching(z)), as `PriorNumbers` has it
         proposal normal, or Student's t, about the target's mode with covariance
                  inflation^2 (J'J + W'W)^-1,  J: derivatives of the residuals of data by z,
-                 W: those of the priors by departures;
-                 with points, exp(-|surrogate(z)|^2 / 2 - |W z|^2 / 2)
+                 W: those of the priors by departures
 
     Args:
         objective: What was minimised; a method `value(theta, width)` is used if it has one.
@@ -205,12 +198,10 @@ def posterior(
         theta: The optimum, numbers without bounds, shape (free,).
         draws: How many; each takes one evaluation of the objective.
         seed: Of the random numbers; a larger number of draws begins with the same ones.
-        points: Draws of the normal proposal at which residuals and their slopes are asked for; from
-            a surrogate fitted to them the draws are proposed then. As many as free numbers give
-            twice as many equations as it has numbers. 0: no surrogate.
         degrees: Of freedom of Student's t, above 2; infinite for a normal proposal.
-        inflation: Of the SDs of the normal proposal.
-        journal: What is known already, and where what is asked is kept.
+        inflation: Of the SDs of the proposal.
+        known: Gives the objective at a draw if it was found before, else None.
+        tell: Called with each draw and the objective there.
 
     Returns:
         Draws and their weights.
@@ -218,125 +209,39 @@ def posterior(
     Raises:
         ValueError: The objective is finite at no draw, or no proposal lies within the bounds.
     """
-    prior, journal = PriorNumbers(free), journal or Journal()
-    centre, covariance, whitening = _mode(objective, prior, np.asarray(theta, float))
+    prior = PriorNumbers(free)
+    centre, covariance = _mode(objective, prior, np.asarray(theta, float))
     factor = np.asarray(np.linalg.cholesky(covariance) * inflation, np.float64)
-    normal = _Normal(centre, factor, degrees, prior.limits)
-    u, logarithm, error = normal.draw(seed, draws), normal.logarithm, np.nan
-    if points:
-        asked = _points(objective, prior, normal, normal.draw([seed, 1], points), journal)
-        surrogate, error = fitted(asked)
-        density = _Density(surrogate, normal, whitening)
-        u, logarithm = walk(density, u, np.random.default_rng([seed, 2])), density.logarithm
-    z = normal.at(u)
+    u = _proposed(prior, centre, factor, seed, draws, degrees)
+    z = centre + u @ factor.T
     thetas = prior.to_theta(z)
-    found = np.array([journal.value(one, lambda at: _value(objective, at)) for one in thetas])
+    numbers = in_units(prior.free, thetas)
+    value = getattr(objective, "value", None) or (
+        lambda theta, width: objective.value_and_gradient(theta, width)[0]
+    )
+    found = np.full(draws, np.inf)
+    for j, one in enumerate(thetas):
+        whole = known(one)
+        if whole is None:
+            whole = float(value(one, 0.0)) if np.all(np.isfinite(one)) else np.inf
+        found[j] = whole
+        tell(one, whole)
     finite = np.isfinite(found)
     if not finite.any():
         raise ValueError("the objective is finite at no draw")
-    logs = np.where(finite, -found + prior.stretching(z) - logarithm(u), -np.inf)
+    distance = np.sum(u**2, axis=1)
+    proposed = -0.5 * distance
+    if np.isfinite(degrees):
+        proposed = -0.5 * (degrees + len(prior.free)) * np.log1p(distance / degrees)
+    logs = np.where(finite, -found + prior.stretching(z) - proposed, -np.inf)
     weights, shape = pareto.smooth(logs)
-    failed, at = int(np.sum(~finite)), prior.to_theta(centre)
-    numbers = in_units(prior.free, thetas)
-    return Posterior(prior.free, thetas, numbers, weights, shape, failed, at, error)
+    failed = int(np.sum(~finite))
+    at = prior.to_theta(centre)
+    return Posterior(prior.free, thetas, numbers, weights, shape, failed, at)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Normal:
-    """A normal law, or Student's t, of z = centre + factor u, within limits."""
-
-    centre: Floats
-    factor: Floats
-    degrees: float
-    limits: Floats
-
-    @property
-    def deviation(self) -> Floats:
-        """SD of each z, shape (free,)."""
-        return np.linalg.norm(self.factor, axis=1)
-
-    def at(self, u: Floats) -> Floats:
-        """z, of the same shape (..., free)."""
-        return self.centre + u @ self.factor.T
-
-    def holds(self, u: Floats) -> NDArray[np.bool_]:
-        """Whether points are within the limits, shape (...,)."""
-        z = self.at(u)
-        return np.all((z > self.limits[0]) & (z < self.limits[1]), axis=-1)
-
-    def draw(self, seed: int | Sequence[int], draws: int) -> Floats:
-        """Numbers u within the limits, shape (draw, free)."""
-        one, other = np.random.default_rng(seed).spawn(2)
-        kept = np.zeros((0, self.centre.size))
-        for _ in range(MOST_ROUNDS):
-            u = one.standard_normal((draws, self.centre.size))
-            if np.isfinite(self.degrees):
-                u /= np.sqrt(other.chisquare(self.degrees, draws) / self.degrees)[:, None]
-            kept = np.concatenate([kept, u[self.holds(u)]])
-            if len(kept) >= draws:
-                return kept[:draws]
-        raise ValueError("all but all of the posterior lies beyond the bounds")
-
-    def logarithm(self, u: Floats) -> Floats:
-        """Of the density but for a constant, shape (draw,)."""
-        distance = np.sum(u**2, axis=1)
-        if not np.isfinite(self.degrees):
-            return -0.5 * distance
-        return -0.5 * (self.degrees + self.centre.size) * np.log1p(distance / self.degrees)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Density:
-    """What a surrogate makes of priors and data, in the numbers u of a normal law."""
-
-    surrogate: Surrogate
-    normal: _Normal
-    whitening: Floats
-
-    def __call__(self, u: Floats) -> tuple[Floats, Floats]:
-        """Its logarithm but for a constant, shape (point,), and the slopes of that."""
-        z = self.normal.at(u)
-        residuals, slopes = self.surrogate((z - self.normal.centre) / self.normal.deviation)
-        priors = z @ self.whitening.T
-        height = -0.5 * np.sum(residuals**2, axis=1) - 0.5 * np.sum(priors**2, axis=1)
-        pull = (residuals[:, None] @ slopes)[:, 0] / self.normal.deviation
-        slope = -(pull + priors @ self.whitening) @ self.normal.factor
-        return np.where(self.normal.holds(u), height, -np.inf), slope
-
-    def logarithm(self, u: Floats) -> Floats:
-        """The former alone."""
-        return self(u)[0]
-
-
-def _value(objective: Objective, theta: Floats) -> float:
-    """The objective, infinite where a number is."""
-    if not np.all(np.isfinite(theta)):
-        return np.inf
-    if hasattr(objective, "value"):
-        return float(objective.value(theta, 0.0))  # pyright: ignore[reportAttributeAccessIssue]
-    return float(objective.value_and_gradient(theta, 0.0)[0])
-
-
-def _points(
-    objective: Objective, prior: PriorNumbers, normal: _Normal, u: Floats, journal: Journal
-) -> Points:
-    """Residuals of data and their slopes at the mode and at these; what fails is left out."""
-    found = []
-    for z in normal.at(np.concatenate([np.zeros((1, u.shape[1])), u])):
-        residuals, jacobian = journal.residuals(prior.to_theta(z), objective.residuals_and_jacobian)
-        own = len(residuals) - z.size
-        slopes = jacobian[:own] * prior.slopes(z) * normal.deviation
-        if np.all(np.isfinite(residuals)) and np.all(np.isfinite(slopes)):
-            found.append(((z - normal.centre) / normal.deviation, residuals[:own], slopes))
-    if not found:
-        raise ValueError("the objective is finite at no draw")
-    return Points(*(np.array(part) for part in zip(*found, strict=True)))
-
-
-def _mode(
-    objective: Objective, prior: PriorNumbers, theta: Floats
-) -> tuple[Floats, Floats, Floats]:
-    """Most likely z, the covariance about it, and what makes priors independent (W)."""
+def _mode(objective: Objective, prior: PriorNumbers, theta: Floats) -> tuple[Floats, Floats]:
+    """Most likely z, and the covariance about it."""
     numbers = len(prior.free)
     kept: dict[bytes, tuple[Floats, Floats]] = {}
 
@@ -371,8 +276,25 @@ def _mode(
     root = np.linalg.inv(whitening)
     _, singular, rows = np.linalg.svd(data @ root, full_matrices=False)
     lost = singular**2 / (1 + singular**2)
-    covariance = root @ (np.eye(numbers) - (rows.T * lost) @ rows) @ root.T
-    return found.x, covariance, whitening
+    return found.x, root @ (np.eye(numbers) - (rows.T * lost) @ rows) @ root.T
+
+
+def _proposed(
+    prior: PriorNumbers, centre: Floats, factor: Floats, seed: int, draws: int, degrees: float
+) -> Floats:
+    """Standard normal numbers, or of Student's t, of proposals within the limits, (draw, free)."""
+    one, other = np.random.default_rng(seed).spawn(2)
+    kept = np.zeros((0, centre.size))
+    for _ in range(MOST_ROUNDS):
+        u = one.standard_normal((draws, centre.size))
+        if np.isfinite(degrees):
+            u /= np.sqrt(other.chisquare(degrees, draws) / degrees)[:, None]
+        z = centre + u @ factor.T
+        inside = np.all((z > prior.limits[0]) & (z < prior.limits[1]), axis=1)
+        kept = np.concatenate([kept, u[inside]])
+        if len(kept) >= draws:
+            return kept[:draws]
+    raise ValueError("all but all of the posterior lies beyond the bounds")
 
 
 def _from_scale(scale: str, number: jax.Array) -> jax.Array:

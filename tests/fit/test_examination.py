@@ -44,8 +44,7 @@ def test_examination_writes_tables_draws_and_figures(tmp_path):
     text = formatted(*found.table(), "text") + found.closing()
     assert "identifiable" in text and "Profile of b: from" in text
     assert "The data tell 4 of 4 directions" in text
-    assert "200 of 200 draws" in told and "5 of 5 points of the surrogate" in told
-    assert "proposed by a surrogate" in text
+    assert "200 of 200 draws" in told
 
 
 def test_what_is_there_is_not_replaced_unasked(tmp_path):
@@ -60,8 +59,7 @@ def test_what_is_there_is_not_replaced_unasked(tmp_path):
 
 def test_interrupted_draws_go_on_where_they_were(tmp_path):
     free, problem = linear()
-    plain = examine(problem, free, LINEAR.mean, tmp_path / "plain", draws=120)
-    asked = problem.evaluations
+    plain = examine(problem, free, LINEAR.mean, tmp_path / "plain", draws=50)
     count = 0
     value = problem.value
 
@@ -74,12 +72,11 @@ def test_interrupted_draws_go_on_where_they_were(tmp_path):
 
     problem.value = failing  # pyright: ignore[reportAttributeAccessIssue]
     with pytest.raises(KeyboardInterrupt):
-        examine(problem, free, LINEAR.mean, tmp_path / "cut", draws=120)
-    assert problem.evaluations == 2 * asked
-    (tmp_path / "cut" / "draws.partial" / "0123.partial.npz").write_bytes(b"cut off")
-    again = examine(problem, free, LINEAR.mean, tmp_path / "cut", draws=120)
-    assert count == 121
-    assert problem.evaluations == 3 * asked - len(free) - 1  # what was asked of a surrogate
+        examine(problem, free, LINEAR.mean, tmp_path / "cut", draws=50)
+    with (tmp_path / "cut" / "draws.partial").open("a") as file:
+        file.write("0123 4.")  # a line that was cut off
+    again = examine(problem, free, LINEAR.mean, tmp_path / "cut", draws=50)
+    assert count == 51
     assert plain.posterior is not None and again.posterior is not None
     np.testing.assert_array_equal(again.posterior.weights, plain.posterior.weights)
     assert not (tmp_path / "cut" / "draws.partial").exists()
