@@ -80,7 +80,7 @@ def plot_pairs(
             second, error = (_whole(one.sel(pair=p)) for p in ("second", "second_error"))
             text = UNSAID.get(int(found["reason"].sel(output=output, time=hour)), "")
             if not text and not (np.abs(second) >= LEAST).any():
-                text = "no pair\nreaches\n0.01"
+                text = f"no pair\nreaches\n{LEAST:g}"
             if text:
                 _say(axes, text, is_narrow(figure))
             else:
