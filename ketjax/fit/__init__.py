@@ -3,9 +3,10 @@
 from ketjax.fit.drawing import PopulationMap
 from ketjax.fit.free import Free
 from ketjax.fit.likelihood import Likelihood
-from ketjax.fit.plan import Fit, Optimise
+from ketjax.fit.plan import Fit
 from ketjax.fit.priors import Priors
 from ketjax.fit.quantities import QUANTITIES, Quantity
+from ketjax.fit.settings import Optimise
 from ketjax.fit.statistics import Statistics
 from ketjax.fit.targets import Target, read_targets
 from ketjax.fit.transforms import Transform

@@ -23,6 +23,7 @@ from ketjax.fit.likelihood import Likelihood
 from ketjax.fit.plan import Fit
 from ketjax.fit.priors import Priors
 from ketjax.fit.statistics import Statistics
+from ketjax.fit.walls import Walls
 from ketjax.model.parameters import Parameters, replace
 from ketjax.preparation import values_of
 
@@ -60,6 +61,7 @@ class Objective:
         self.courses = Courses(
             fit, count, self._statistics.times, self._statistics.readouts, dtype=dtype
         )
+        self._walls: Walls | None = None
         self._last: Marched | None = None
         self._groups = _apart([target.arms for target in self._targets])
         self._predict_program = jax.jit(self._predict)
@@ -85,6 +87,18 @@ class Objective:
         other._last = self._last = None  # states of a march would live as long as either
         with jax.enable_x64(True):
             other._likelihood = Likelihood(fit)
+        other._weigh()
+        return other
+
+    def walled(self, fit: Fit) -> Objective:
+        """The same objective with walls: no profile may be met worse than at the start.
+
+        Args:
+            fit: The fit of this objective.
+        """
+        other = copy.copy(self)
+        other._walls = Walls(fit, self.deviations(self.start()))
+        other._last, self._last = self._last, None
         other._weigh()
         return other
 
@@ -136,7 +150,7 @@ class Objective:
         return float(value), np.asarray(direct) + through[0]
 
     def residuals_and_jacobian(self, theta: ArrayLike, width: float = 0.0) -> tuple[Array, Array]:
-        """Residuals of the targets, then of the priors, and their derivatives.
+        """Residuals of targets, of walls if there are any, and of priors, and their derivatives.
 
         Args:
             theta: Numbers without bounds, shape (free,).
@@ -150,7 +164,7 @@ class Objective:
             point = jnp.asarray(where)
             predicted = self._predict_program(self._seen(where), point, width)
             data, prior = self._residuals_program(predicted, point)
-            by_prediction = jax.jacfwd(self._likelihood.residuals)(predicted)
+            by_prediction = jax.jacfwd(self._data)(predicted)
             by_theta = jax.jacfwd(self._priors.residuals)(point)
         jacobian = np.asarray(by_prediction) @ self.jacobian(where, width)
         return (
@@ -232,7 +246,15 @@ class Objective:
         return self._statistics.predict(courses, self._own(drawn, donors), width)
 
     def _residuals(self, predicted: jax.Array, theta: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return self._likelihood.residuals(predicted), self._priors.residuals(theta)
+        return self._data(predicted), self._priors.residuals(theta)
+
+    def _data(self, predicted: jax.Array) -> jax.Array:
+        """Residuals of the targets, and of walls if there are any."""
+        found = self._likelihood.residuals(predicted)
+        if self._walls is None:
+            return found
+        walls = self._walls.residuals(self._likelihood.deviations(predicted))
+        return jnp.concatenate([found, walls])
 
     def _value(self, courses: dict, theta: jax.Array, width: ArrayLike, donors: dict) -> jax.Array:
         data, prior = self._residuals(self._predict((courses, donors), theta, width), theta)

@@ -20,7 +20,6 @@ import numpy as np
 from ketjax.errors import TooManyFailures
 from ketjax.fit import checkpoint
 from ketjax.fit.methods import SHORTENINGS, Evaluations, Objective, Point
-from ketjax.fit.plan import Optimise
 from ketjax.fit.search import (
     Ended,
     Record,
@@ -32,6 +31,7 @@ from ketjax.fit.search import (
     stages_of,
     to_arrays,
 )
+from ketjax.fit.settings import Optimise
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

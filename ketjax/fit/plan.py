@@ -1,8 +1,8 @@
 """The plan of a fit: which summaries are to be met, by moving what, in which patients.
 
-A fit is written as TOML, in the manner of a study: population, parameters, solver and arms are the
-same. Besides it names a table of targets, what is free, and how it is to be optimised. Everything
-is checked here, before anything is drawn or compiled.
+A fit is written as TOML in the manner of a study, with the same tables; besides it names a table of
+targets, what is free, and how it is to be optimised. Everything is checked here, before anything is
+drawn or compiled.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import math
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -30,12 +30,12 @@ from pydantic import (
 from ketjax import manifest
 from ketjax.arms import Arm, Section
 from ketjax.errors import Problem, StudyError, check_name, check_range, show
-from ketjax.fields import Context, Integer, Length, Name, Overrides, model_vocabulary, refuse
+from ketjax.fields import Context, Length, Name, Overrides, model_vocabulary, refuse
 from ketjax.fit import checks
 from ketjax.fit.drawing import PopulationMap
 from ketjax.fit.free import Free, FreeTable
 from ketjax.fit.quantities import DAILY, QUANTITIES
-from ketjax.fit.settings import LikelihoodSettings, SharedPrior, with_common
+from ketjax.fit.settings import LikelihoodSettings, Optimise, SharedPrior, some, with_common
 from ketjax.fit.targets import PROFILES, Target, digest, read_targets
 from ketjax.population import Recipe
 from ketjax.sets import ChosenSet, misfits
@@ -83,55 +83,6 @@ def _write_between(found: dict[str, float]) -> dict[str, float | str]:
     }
 
 
-def _some(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Refuse a list without a name."""
-    if not names:
-        hint = "name one, or leave the key out"
-        raise StudyError(Problem("", "the list is empty", "[]", "at least one", hint, "empty"))
-    return names
-
-
-def _read_points(value: Any) -> float:
-    """A number of points that is not negative."""
-    points = parse(value, "points")
-    refuse(check_range("", points, 0.0, math.inf, "points", given=value))
-    return points
-
-
-class Optimise(Section):
-    """`[optimise]`: how the free numbers are moved. All defaults are choices, none is measured.
-
-    Attributes:
-        methods: one after the other, each from where the one before ended.
-        iterations: at most, of each method.
-        learning_rate: of adam, in numbers without bounds.
-        starts: searches, the first from the start of each number, the others from the prior.
-        seed: of the other starts.
-        checkpoint_every: iterations between two states that are kept.
-        tolerance: least fall of the objective, as a share of it, over `patience` iterations.
-        patience: iterations without that fall after which a search ends.
-        gradient_tolerance: largest slope of the objective at which a search ends, for each number
-            without bounds.
-        width: extra smoothing of yes-or-no outcomes at the beginning [points]; it shrinks in the
-            first method, and the last ends without it.
-    """
-
-    methods: Annotated[
-        tuple[Literal["adam", "lbfgs", "gauss_newton"], ...],
-        Field(strict=False),
-        AfterValidator(_some),
-    ] = ("adam", "lbfgs")
-    iterations: Annotated[Integer, Field(ge=1, le=100_000)] = 200
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.03
-    starts: Annotated[Integer, Field(ge=1, le=10_000)] = 1
-    seed: Annotated[Integer, Field(ge=0, lt=2**63)] = 1
-    checkpoint_every: Annotated[Integer, Field(ge=1)] = 10
-    tolerance: Annotated[float, Field(ge=0, lt=1)] = 1e-4
-    patience: Annotated[Integer, Field(ge=1)] = 20
-    gradient_tolerance: Annotated[float, Field(ge=0)] = 1e-3
-    width: Annotated[float, BeforeValidator(_read_points)] = 2.0
-
-
 class Fit(Section):
     """A fit: summaries to be met, what may move, and whom it is tried on.
 
@@ -157,7 +108,7 @@ class Fit(Section):
     name: Name
     question: str = ""
     targets: str = SHIPPED
-    profiles: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_some)] | None = None
+    profiles: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(some)] | None = None
     horizon: Length | None = None
     allow_extrapolation: bool = False
     set: ChosenSet = None

@@ -58,7 +58,8 @@ def objective_of(fit: Fit) -> Objective:
     """What is minimised; here its programs are compiled."""
     from ketjax.fit.objective import Objective
 
-    return Objective(fit, dtype=fit.solver.dtype)
+    objective = Objective(fit, dtype=fit.solver.dtype)
+    return objective.walled(fit) if fit.optimise.no_profile_worse else objective
 
 
 def read(path: Path, changes: Mapping[str, Any], begun: Path | None = None) -> Fit:

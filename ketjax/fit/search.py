@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from ketjax.fit.methods import Adam, GaussNewton, Lbfgs, Method, Point
-from ketjax.fit.plan import Optimise
+from ketjax.fit.settings import Optimise
 
 STAIRS = 4  # widths of the first method, each half of the one before
 # Why a search, or one stage of it, ended.

@@ -115,6 +115,32 @@ def test_rows_of_the_jacobian_add_up_to_the_gradient(objective, theta) -> None:
     )
 
 
+def test_walls_keep_profiles_from_getting_worse(fit, objective, theta) -> None:
+    walled = objective.walled(fit)
+    start, profile = objective.start(), np.array([target.profile for target in fit.summaries])
+    weight = np.array([target.weight for target in fit.summaries])
+    misfit = {
+        name: [
+            np.sum((weight * objective.deviations(where) ** 2)[profile == name])
+            for where in (start, theta)
+        ]
+        for name in ("A", "B")
+    }
+    # Two per cent before a profile is as far as at the start its wall begins.
+    heights = [max(0.0, after / before - 0.98) / 0.02 for before, after in misfit.values()]
+    assert min(heights) == 0.0 < max(heights)
+    value, gradient = walled.value_and_gradient(theta)
+    added = 0.5 * np.sum(np.square(heights))
+    np.testing.assert_allclose(value, objective.value(theta) + added, rtol=1e-9)
+    residuals, jacobian = walled.residuals_and_jacobian(theta)
+    assert residuals.shape == (8 + 2 + len(objective.names),)
+    np.testing.assert_allclose(jacobian.T @ residuals, gradient, rtol=1e-9)
+    step = 1e-6 * gradient / np.linalg.norm(gradient)
+    rise = walled.value(theta + step) - walled.value(theta - step)
+    np.testing.assert_allclose(rise / 2e-6, np.linalg.norm(gradient), rtol=1e-5)
+    np.testing.assert_allclose(walled.value(start), objective.value(start) + 2 * 0.5, rtol=1e-9)
+
+
 def test_patients_are_those_of_the_study_of_the_moved_recipe(fit, objective, theta) -> None:
     """Another march, on another mesh, of patients drawn anew: within what the meshes leave."""
     seen = objective.courses.march(theta)

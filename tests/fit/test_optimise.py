@@ -15,8 +15,8 @@ from ketjax.errors import StoreError, TooManyFailures
 from ketjax.fit.history import history_of, save_history
 from ketjax.fit.methods import Adam, Evaluations, GaussNewton, Lbfgs
 from ketjax.fit.optimise import Result, optimise
-from ketjax.fit.plan import Optimise
 from ketjax.fit.search import stages_of
+from ketjax.fit.settings import Optimise
 
 
 class Residuals:

@@ -1,0 +1,51 @@
+"""Walls: no profile may end farther from its targets than it began.
+
+What is known weighs profiles by their errors, so a fit may pay for ten targets met better with one
+that is met worse. Where that is not wanted, every profile has one more residual, which is nothing
+as long as the profile does better than at the start:
+
+    r = max(0, m / m_start - 1 + MARGIN) / MARGIN,  m = sum(weight deviation^2) over the profile
+
+Being as far as at the start costs half a unit, and much more beyond. A wall is a choice and no
+knowledge: how well a fit knows its numbers is asked without walls (`identify`).
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ketjax.fit.plan import Fit
+
+MARGIN = 0.02  # share of the misfit at the start before which a wall begins; a choice
+LEAST = 0.01  # misfit of a target that is as good as none [SE^2]; a choice
+
+
+class Walls:
+    """Residuals that keep each profile from being met worse than at the start."""
+
+    def __init__(self, fit: Fit, start: np.ndarray) -> None:
+        """Walls about where a fit begins.
+
+        Args:
+            fit: The fit.
+            start: Deviations of its targets there [SE], shape (target,).
+        """
+        weight = np.array([target.weight for target in fit.summaries])
+        own = np.array([target.profile for target in fit.summaries])
+        self.profiles = tuple(dict.fromkeys(own[weight > 0].tolist()))
+        self._weight = np.array([weight * (own == profile) for profile in self.profiles])
+        self._least = np.maximum(self._weight @ start**2, LEAST * self._weight.sum(axis=1))
+
+    def residuals(self, deviations: jax.Array) -> jax.Array:
+        """How far each profile stands in its wall.
+
+        Args:
+            deviations: Predicted less published [SE], shape (target,).
+
+        Returns:
+            r [1], shape (profile,); 0 where a profile is met better than at the start.
+        """
+        share = jnp.asarray(self._weight) @ deviations**2 / jnp.asarray(self._least)
+        return jnp.maximum(0.0, share - 1.0 + MARGIN) / MARGIN
