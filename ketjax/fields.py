@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -66,6 +66,7 @@ class Vocabulary:
         hippocampal_parts: what the hippocampal region can stand for.
         outcomes: what a trial writes down of each patient.
         relapse_rules: by which a responder counts as lost.
+        default_sets: by species the parameter set of manifests about patients that name none.
     """
 
     readouts: frozenset[str]
@@ -78,6 +79,7 @@ class Vocabulary:
     observations: frozenset[str] = frozenset()
     outcomes: frozenset[str] = frozenset()
     relapse_rules: frozenset[str] = frozenset()
+    default_sets: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

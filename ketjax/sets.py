@@ -9,7 +9,9 @@
 [correlations]
 "expectancy.course_gain ~ expectancy.gain" = 0.4
 
-A set applies below what a study says itself. A posterior beside it says how uncertain its numbers
+A set applies below what a study says itself. Where a study of humans names no set, the one called
+human is used, which was fitted to published trials; set = "table" uses the table of parameters and
+no set. A posterior beside a set says how uncertain its numbers
 are: each of its draws is another set of the same numbers.
 """
 
@@ -51,6 +53,7 @@ from ketjax.units import display, is_plain, parse
 from ketjax.variation import AROUND
 
 FOLDER = Path(__file__).with_name("sets")
+TABLE = "table"  # what a manifest calls the table of parameters without any set
 NAMES = tuple(sorted(file.stem for file in FOLDER.glob("*.toml")))  # of those in the package
 
 
@@ -179,7 +182,8 @@ class ParameterSet(Section):
         if path.suffix != ".toml":
             for p in check_name("", str(name), NAMES, "parameter set"):
                 allowed = p.allowed or "the package has none yet"
-                hint = f"{p.hint} A path of your own ends in .toml".strip()
+                hint = f"{p.hint} A path of your own ends in .toml; {TABLE} is no set at all"
+                hint = hint.strip()
                 raise StudyError(Problem("", p.message, p.value, allowed, hint, p.code))
             path = FOLDER / f"{name}.toml"
         text = ""
@@ -246,7 +250,9 @@ def _quoted(value: float | str) -> str:
 
 
 def _read_set(value: Any, info: ValidationInfo) -> Any:
-    """The set of a name or a path; tables are left to pydantic."""
+    """The set of a name or a path, none for the table alone; tables are left to pydantic."""
+    if value == TABLE:
+        return None
     if not isinstance(value, str):
         return value
     context = context_of(info)
@@ -280,6 +286,21 @@ def _reduced(chosen: ParameterSet | None, info: ValidationInfo) -> ParameterSet 
 
 
 ChosenSet = Annotated[ParameterSet | None, BeforeValidator(_read_set), AfterValidator(_reduced)]
+
+
+def with_default(document: Any, info: ValidationInfo) -> Any:
+    """A manifest about patients that names no set has that of their species, if there is one."""
+    if not isinstance(document, Mapping) or "set" in document:
+        return document
+    population = document.get("population")
+    species = population.get("species", "human") if isinstance(population, Mapping) else ""
+    chosen = context_of(info).vocabulary.default_sets.get(str(species))
+    return document if chosen is None else {**document, "set": chosen}
+
+
+def with_table(document: dict[str, Any]) -> dict[str, Any]:
+    """Tables of a manifest that say so where it uses no set: it is read back without one."""
+    return document if "set" in document else {"set": TABLE, **document}
 
 
 def misfits(

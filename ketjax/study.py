@@ -19,6 +19,7 @@ from pydantic import (
     Field,
     PrivateAttr,
     ValidationError,
+    ValidationInfo,
     model_validator,
 )
 
@@ -43,7 +44,7 @@ from ketjax.fields import (
     model_vocabulary,
     refuse,
 )
-from ketjax.sets import ChosenSet, Uncertainty, misfits
+from ketjax.sets import ChosenSet, Uncertainty, misfits, with_default, with_table
 from ketjax.variation import Laws
 
 __all__ = [
@@ -146,7 +147,8 @@ class Study(Section):
         question: what it asks.
         allow_extrapolation: whether doses may exceed the validated range.
         set: parameter set that applies below what the study itself says; a name, or a path beside
-            the study. With uncertainty it holds the draws that are used, else no posterior.
+            the study; that of the species if not given, none at all for "table". With uncertainty
+            it holds the draws that are used, else no posterior.
         uncertainty: whether patients are shared out between draws of the posterior of the set.
         population: who is drawn.
         output: how long the study lasts, when and what is kept.
@@ -166,6 +168,11 @@ class Study(Section):
     parameters: Overrides = Field(default_factory=dict)
     arms: Annotated[dict[Name, Arm], Field(min_length=1)]
     _vocabulary: Vocabulary = PrivateAttr()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _choose(cls, document: Any, info: ValidationInfo) -> Any:
+        return with_default(document, info)
 
     def model_post_init(self, context: Any, /) -> None:
         """Keep the vocabulary: it holds the units that the study is written back with."""
@@ -250,7 +257,7 @@ class Study(Section):
     def to_dict(self) -> dict[str, Any]:
         """The study as tables that `parse` reads back, every default written out."""
         context = Context(self._vocabulary)
-        return self.model_dump(mode="json", exclude_none=True, context=context)
+        return with_table(self.model_dump(mode="json", exclude_none=True, context=context))
 
     def to_json(self) -> str:
         """The canonical text of the study: equal studies give equal text."""

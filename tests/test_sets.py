@@ -56,7 +56,7 @@ PATIENTS = np.arange(40)
 
 
 def study(more: str = "", chosen: str = "tiny.toml", folder: Path = FOLDER) -> Study:
-    top = f'set = "{chosen}"\n' if chosen else ""
+    top = f'set = "{chosen or "table"}"\n'
     return Study.parse(top + HEAD + more, folder=folder)
 
 
@@ -103,6 +103,19 @@ def test_a_set_is_the_same_numbers_written_by_hand(written) -> None:
     # A spread alone leaves the rest of the law as the table has it: normal, about zero.
     z = people(study("", "")).parameters.connectivity.baseline
     np.testing.assert_array_equal(people(study()).parameters.connectivity.baseline, 0.35 * z)
+
+
+def test_humans_have_the_fitted_set_unless_a_study_says_otherwise() -> None:
+    asked = Study.parse(HEAD)
+    assert asked.set == ParameterSet.read("human")
+    assert Study.parse(asked.to_dict()) == asked
+    table = Study.parse('set = "table"\n' + HEAD)
+    assert table.set is None and Study.parse(table.to_dict()) == table
+    assert table.replace(patients=3).set is None and asked.replace(set="table") == table
+    assert Study.parse(HEAD.replace("seed = 5", 'seed = 5\nspecies = "rat"')).set is None
+    assert Fit.read(SHIPPED).set is None and Fit.read(SHIPPED).study.set is None
+    typical = leaf(recipe_of(asked).typical_patient(), "score.score_rate")
+    assert typical == asked.set.parameters["score.score_rate"]
 
 
 def test_a_set_draws_whom_the_fit_that_made_it_drew() -> None:

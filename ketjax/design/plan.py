@@ -16,7 +16,14 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 
 from ketjax import manifest
 from ketjax.arms import Arm, Section
@@ -40,7 +47,7 @@ from ketjax.population import Recipe
 from ketjax.preparation import values_of
 from ketjax.regimen import RESOLUTION, Dose, Regimen, Route
 from ketjax.schedule import edges_of
-from ketjax.sets import ChosenSet, misfits
+from ketjax.sets import ChosenSet, misfits, with_default, with_table
 from ketjax.study import PopulationSettings, SolverSettings
 from ketjax.units import display, parse
 
@@ -210,6 +217,11 @@ class Design(Section):
     design: Wanted
     search: SearchSettings = SearchSettings()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _choose(cls, document: Any, info: ValidationInfo) -> Any:
+        return with_default(document, info)
+
     @classmethod
     def read(cls, path: str | Path) -> Design:
         """Read a design from a TOML file.
@@ -366,7 +378,7 @@ class Design(Section):
     def to_dict(self) -> dict[str, Any]:
         """The design as tables that `parse` reads back, every default written out."""
         context = Context(model_vocabulary())
-        return self.model_dump(mode="json", exclude_none=True, context=context)
+        return with_table(self.model_dump(mode="json", exclude_none=True, context=context))
 
     def to_json(self) -> str:
         """The canonical text of the design: equal designs give equal text."""

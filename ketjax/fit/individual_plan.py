@@ -51,7 +51,7 @@ from ketjax.fit.individual_settings import Errors, Prior, Search
 from ketjax.observation import RATED
 from ketjax.population import DEFAULT_CORRELATIONS, SHARED_EFFECTS, Recipe
 from ketjax.preparation import values_of
-from ketjax.sets import ChosenSet, misfits
+from ketjax.sets import ChosenSet, misfits, with_default, with_table
 from ketjax.study import SolverSettings
 from ketjax.units import parse
 
@@ -102,6 +102,11 @@ class IndividualPlan(Section):
     arms: Annotated[dict[Name, Arm], Field(min_length=1)]
     _observations: tuple[Observation, ...] = PrivateAttr(default=())
     _covariates: tuple[Covariate, ...] = PrivateAttr(default=())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _choose(cls, document: Any, info: ValidationInfo) -> Any:
+        return with_default(document, info)
 
     @classmethod
     def read(cls, path: str | Path) -> IndividualPlan:
@@ -290,7 +295,7 @@ class IndividualPlan(Section):
     def to_dict(self) -> dict[str, Any]:
         """The plan as tables that `parse` reads back, every default written out."""
         context = Context(model_vocabulary())
-        return self.model_dump(mode="json", exclude_none=True, context=context)
+        return with_table(self.model_dump(mode="json", exclude_none=True, context=context))
 
     def digest(self) -> str:
         """The SHA-256 of the plan and of its tables."""

@@ -157,7 +157,8 @@ class Objective:
             width: SD added to that of raters where yes or no is asked [points].
 
         Returns:
-            (residual,) and (residual, free); half the sum of squares is the objective.
+            (residual,) and (residual, free); half the sum of squares is the objective. With walls
+            there are residuals of nothing besides, whose slopes say how walls bend.
         """
         where = np.asarray(theta, np.float64)
         with jax.enable_x64(True):
@@ -166,10 +167,11 @@ class Objective:
             data, prior = self._residuals_program(predicted, point)
             by_prediction = jax.jacfwd(self._data)(predicted)
             by_theta = jax.jacfwd(self._priors.residuals)(point)
-        jacobian = np.asarray(by_prediction) @ self.jacobian(where, width)
+            bend = self._bend(predicted)
+        slopes = self.jacobian(where, width)
         return (
-            np.concatenate([np.asarray(data), np.asarray(prior)]),
-            np.concatenate([jacobian, np.asarray(by_theta)]),
+            np.concatenate([np.asarray(data), np.zeros(len(bend)), np.asarray(prior)]),
+            np.concatenate([np.asarray(by_prediction) @ slopes, bend @ slopes, by_theta]),
         )
 
     def jacobian(self, theta: ArrayLike, width: float = 0.0) -> Array:
@@ -255,6 +257,13 @@ class Objective:
             return found
         walls = self._walls.residuals(self._likelihood.deviations(predicted))
         return jnp.concatenate([found, walls])
+
+    def _bend(self, predicted: jax.Array) -> np.ndarray:
+        """By predictions, how walls bend; shape (target, target), or no row without walls."""
+        if self._walls is None:
+            return np.zeros((0, predicted.size))
+        bend = self._walls.bend(np.asarray(self._likelihood.deviations(predicted)))
+        return bend[:, None] * np.asarray(jax.jacfwd(self._likelihood.deviations)(predicted))
 
     def _value(self, courses: dict, theta: jax.Array, width: ArrayLike, donors: dict) -> jax.Array:
         data, prior = self._residuals(self._predict((courses, donors), theta, width), theta)

@@ -38,7 +38,7 @@ from ketjax.fit.quantities import DAILY, QUANTITIES
 from ketjax.fit.settings import LikelihoodSettings, Optimise, SharedPrior, some, with_common
 from ketjax.fit.targets import PROFILES, Target, digest, read_targets
 from ketjax.population import Recipe
-from ketjax.sets import ChosenSet, misfits
+from ketjax.sets import ChosenSet, misfits, with_table
 from ketjax.study import PopulationSettings, SolverSettings, Study
 from ketjax.trials import clock
 from ketjax.units import display, is_plain, parse
@@ -93,7 +93,8 @@ class Fit(Section):
         profiles: those of the table that are used; all if not given.
         horizon: end of the arms [h]; the last time of the targets if not given.
         allow_extrapolation: whether doses may exceed the validated range.
-        set: parameter set from which the fit starts, as in a study.
+        set: parameter set from which the fit starts; the table of parameters if not given, so that
+            no target counts twice.
         population: who is drawn, as in a study.
         parameters: values that are set and stay.
         free: what may move.
@@ -254,7 +255,7 @@ class Fit(Section):
         }
         return Study.parse(
             {
-                **{name: document[name] for name in shared if name in document},
+                **with_table({name: document[name] for name in shared if name in document}),
                 "allow_extrapolation": self.allow_extrapolation,
                 "output": output,
             }

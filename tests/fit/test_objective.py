@@ -126,14 +126,15 @@ def test_walls_keep_profiles_from_getting_worse(fit, objective, theta) -> None:
         ]
         for name in ("A", "B")
     }
-    # Two per cent before a profile is as far as at the start its wall begins.
-    heights = [max(0.0, after / before - 0.98) / 0.02 for before, after in misfit.values()]
+    # Three per cent before a profile is as far as at the start its wall begins.
+    shares = [np.sqrt(after / before) for before, after in misfit.values()]
+    heights = [max(0.0, share - 0.97) / 0.03 for share in shares]
     assert min(heights) == 0.0 < max(heights)
     value, gradient = walled.value_and_gradient(theta)
     added = 0.5 * np.sum(np.square(heights))
     np.testing.assert_allclose(value, objective.value(theta) + added, rtol=1e-9)
     residuals, jacobian = walled.residuals_and_jacobian(theta)
-    assert residuals.shape == (8 + 2 + len(objective.names),)
+    assert residuals.shape == (8 + 2 + 8 + len(objective.names),)
     np.testing.assert_allclose(jacobian.T @ residuals, gradient, rtol=1e-9)
     step = 1e-6 * gradient / np.linalg.norm(gradient)
     rise = walled.value(theta + step) - walled.value(theta - step)
