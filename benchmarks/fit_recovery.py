@@ -92,17 +92,22 @@ def recover(folder: Path, seed: int, of: int) -> str:
         number = float(one.transform.forward(result.theta[k]))
         verdict = str(known["verdict"].to_numpy()[k])
         near = abs(number / truth - 1) <= SHARE
-        found.append((verdict, near))
+        low, high = (float(known[end].to_numpy()[k]) for end in ("low", "high"))
+        held = low <= truth <= high
+        found.append((verdict, near, held))
         lines.append(
             [one.name, *(f"{x:.4g}" for x in (truth, one.start, number)),
-             f"{100 * (number / truth - 1):+.2f} %", verdict, "yes" if near else "no"]
+             f"{100 * (number / truth - 1):+.2f} %", verdict, "yes" if near else "no",
+             f"{low:.4g} to {high:.4g}", "yes" if held else "no"]
         )  # fmt: skip
-    head = ["number", "truth", "start", "found", "off", "identifiable", "within 5 %"]
-    clear = [near for verdict, near in found if verdict == "identifiable"]
+    head = ["number", "truth", "start", "found", "off", "identifiable", "within 5 %",
+            "95 % interval", "holds the truth"]  # fmt: skip
+    clear = [near for verdict, near, _ in found if verdict == "identifiable"]
     return (
         formatted(head, lines, "text")
         + f"\n{sum(clear)} of {len(clear)} identifiable numbers within 5 %; "
-        f"{sum(near for _, near in found)} of all {len(found)}. Objective "
+        f"{sum(near for _, near, _ in found)} of all {len(found)}, of which "
+        f"{sum(held for _, _, held in found)} lie in their intervals. Objective "
         f"{objective.value(objective.start()):.4g} at the start, {result.value:.4g} at the end; "
         f"{len(targets)} summaries, {seconds:.0f} s, "
         f"{result.searches[0].evaluations} evaluations, ended by {result.searches[0].stops[-1]}.\n"

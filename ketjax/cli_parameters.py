@@ -40,6 +40,7 @@ def parameters(
         from ketjax.errors import StudyError, check_name
         from ketjax.model.overrides import OVERRIDES
         from ketjax.sets import ParameterSet, misfits
+        from ketjax.vocabulary import DEFAULT_SETS
 
         if problems := check_name("--species", species, OVERRIDES, "setting"):
             raise StudyError(problems)
@@ -54,6 +55,8 @@ def parameters(
                 say(f"correlation {pair}: {r:g}")
             draws = 0 if chosen.posterior is None else len(chosen.posterior.draws)
             say(f"posterior: {draws} draws" if draws else "posterior: none")
+        elif default := DEFAULT_SETS.get(species):
+            say(f"Studies use the set {default} above this table: --set {default} shows both.")
 
 
 def _table(

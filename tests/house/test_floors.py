@@ -122,7 +122,10 @@ ROOMS: dict[str, tuple[str, str]] = {
     "cli_report": ("console report", "typer"),
     "cli_store": ("console dataset errors restoration study", "typer xarray"),
     "cli_weights": ("console tables targets weighting", "typer"),
-    "cli_parameters": ("console errors model population preparation sets tables", "typer"),
+    "cli_parameters": (
+        "console errors model population preparation sets tables vocabulary",
+        "typer",
+    ),
     "cli": (
         "analysis attribution backend cli_aggregate cli_design cli_fit cli_identify "
         "cli_individual cli_parameters cli_repair cli_report cli_sensitivity cli_store "
