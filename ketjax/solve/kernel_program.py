@@ -78,15 +78,15 @@ def evaluate_reading(
     environment = dict(zip(program.inputs[len(readers) :], values, strict=True))
     age: dict[Var, int] = {}
 
-    def value(variable: Var | Literal, now: int) -> Any:
+    def value(variable: Var | Literal, place: int) -> Any:
         if isinstance(variable, Var) and variable in reader:
-            if now - age.get(variable, -WINDOW) >= WINDOW:
+            if place - age.get(variable, -WINDOW) >= WINDOW:
                 environment[variable] = reader[variable]()
-                age[variable] = now
+                age[variable] = place
         return read(environment, variable)
 
-    for now, equation in enumerate(program.equations):
-        operands = [value(operand, now) for operand in equation.invars]
+    for place, equation in enumerate(program.equations):
+        operands = [value(operand, place) for operand in equation.invars]
         form = forms.get(equation.primitive.name)
         results = bind(equation, operands) if form is None else [form(*operands)]
         environment.update(zip(equation.outvars, results, strict=True))
