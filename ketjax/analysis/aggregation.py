@@ -188,7 +188,7 @@ def tables_of(
         }
     status = dataset["status"].transpose("arm", "patient").to_numpy()
     # As few tasks as keep all hands busy: a sketch that stays where it was made is not sent.
-    groups = -(-MOST_TASKS // max(1, len(courses) * len(status)))
+    groups = max(1, MOST_TASKS // max(1, len(courses) * len(status)))
     wanted = {
         c.name: [
             _table(_parts(dataset, c, arm, own, strata, weight, groups), quantiles, shapes[c.name])
