@@ -24,7 +24,7 @@ from ketjax.analysis.whole_numbers import sums, sums_of_squares
 GRAIN = 2.0**-20
 """What weights are rounded to, as a part of their mean [1]."""
 
-PIECE = 65_536
+PIECE = 131_072
 """Patients looked at together: as much as a processor's cache holds best."""
 
 
