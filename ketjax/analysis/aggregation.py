@@ -251,7 +251,8 @@ def _parts(
     array = dataset[course.name].isel(arm=arm).transpose(*course.axes, "patient")
     if not array.chunks:
         array = array.chunk(patient=PIECE)
-    array = array.chunk(dict.fromkeys(course.axes, -1))
+    if any(len(parts) > 1 for parts in array.data.chunks[:-1]):  # for nothing it takes its time
+        array = array.chunk(dict.fromkeys(course.axes, -1))
     ruler, sketch = ruler_of(dataset, course), dask.delayed(sketch_shards, pure=False)  # type: ignore[attr-defined]
     ends = np.cumsum([0, *array.data.chunks[-1]])
     tasks = []
