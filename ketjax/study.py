@@ -289,6 +289,9 @@ class Study(Section):
         for section in ("population", "output", "solver"):
             homes |= dict.fromkeys(type(getattr(self, section)).model_fields, document[section])
         refuse([p for name in changes for p in check_name(name, name, homes, "setting")])
+        default = self._vocabulary.default_sets.get(self.population.species)
+        if self.set is not None and self.set.name == default and "species" in changes:
+            del document["set"]  # another species has another default
         for name, value in changes.items():
             homes[name][name] = value
         return type(self).parse(document, self._vocabulary)

@@ -113,6 +113,7 @@ def test_humans_have_the_fitted_set_unless_a_study_says_otherwise() -> None:
     assert table.set is None and Study.parse(table.to_dict()) == table
     assert table.replace(patients=3).set is None and asked.replace(set="table") == table
     assert Study.parse(HEAD.replace("seed = 5", 'seed = 5\nspecies = "rat"')).set is None
+    assert asked.replace(species="rat").set is None
     assert Fit.read(SHIPPED).set is None and Fit.read(SHIPPED).study.set is None
     typical = leaf(recipe_of(asked).typical_patient(), "score.score_rate")
     assert typical == asked.set.parameters["score.score_rate"]
