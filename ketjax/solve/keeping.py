@@ -77,12 +77,13 @@ class KeptProgram:
         def kept(*leaves: Any) -> tuple:
             return self._function(*jax.tree.unflatten(tree, leaves))
 
-        lowered = jax.jit(kept, compiler_options=self._options).lower(*leaves)
         if folder() is None:
-            return lowered.compile()
-        # What jax reads from its own cache cannot be written again: this is not kept there.
+            return jax.jit(kept, compiler_options=self._options).lower(*leaves).compile()
+        # What jax reads from its own cache cannot be written again: this is not kept there, and
+        # has a name of its own, so that nothing that was kept elsewhere is taken for it.
+        kept.__name__ = f"kept_{name}"
         with _no_cache():
-            program = lowered.compile()
+            program = jax.jit(kept, compiler_options=self._options).lower(*leaves).compile()
         try:
             entry = pickle.dumps((*serialize(program), _devices(leaves)))
             jax.block_until_ready(_loaded(entry)(*leaves))
