@@ -18,6 +18,7 @@ from ketjax.figures.style import (
 
 BLUE, RED, GREY = ARM_COLOURS["midazolam"], ARM_COLOURS["ketamine"], "0.55"
 NORMAL_95 = 1.96
+LABEL = 0.08  # width of a label of an amount, as a share of the time axis
 
 
 def plot_design(found: xr.Dataset, best: xr.Dataset, figure: Figure | None = None) -> Figure:
@@ -73,10 +74,12 @@ def plot_design(found: xr.Dataset, best: xr.Dataset, figure: Figure | None = Non
     dissociation.set_ylabel("CADSS, mean", fontsize=TEXT_SIZE)
     amounts.vlines(starts, 0, best["amount"], color=RED, linewidth=2.2)
     amounts.plot(starts, best["amount"], "o", color=RED, markersize=4.5)
-    for start, amount in zip(starts, best["amount"].values, strict=True):
+    room = np.diff([*starts, np.inf])  # to the next infusion; a label goes where there is some
+    for start, amount, next_in in zip(starts, best["amount"].values, room, strict=True):
+        left = next_in < LABEL * float(time[-1])
         amounts.annotate(
-            f"{amount:.2g}", (start, amount), xytext=(4, 4), textcoords="offset points",
-            ha="left", fontsize=TEXT_SIZE - 1,
+            f"{amount:.2g}", (start, amount), xytext=(-4 if left else 4, 4),
+            textcoords="offset points", ha="right" if left else "left", fontsize=TEXT_SIZE - 1,
         )  # fmt: skip
     amounts.set_ylabel(f"amount\n[{best.attrs['unit']}]", fontsize=TEXT_SIZE)
     for axes in (score, dissociation, amounts):
