@@ -106,8 +106,8 @@ def recover(folder: Path, seed: int, of: int) -> str:
     return (
         formatted(head, lines, "text")
         + f"\n{sum(clear)} of {len(clear)} identifiable numbers within 5 %; "
-        f"{sum(near for _, near, _ in found)} of all {len(found)}, of which "
-        f"{sum(held for _, _, held in found)} lie in their intervals. Objective "
+        f"{sum(near for _, near, _ in found)} of all {len(found)}; "
+        f"{sum(held for _, _, held in found)} of {len(found)} intervals hold the truth. Objective "
         f"{objective.value(objective.start()):.4g} at the start, {result.value:.4g} at the end; "
         f"{len(targets)} summaries, {seconds:.0f} s, "
         f"{result.searches[0].evaluations} evaluations, ended by {result.searches[0].stops[-1]}.\n"

@@ -24,6 +24,7 @@ SCORES = (0.0, 4.0, 24.0, 48.0, 72.0, 168.0, 336.0)  # [h]
 PLASMA = (2 / 3, 1.5, 4.0)  # [h]
 PLAN = """
 name = "benchmark"
+set = "table"
 data = ""
 free = [
   "score.baseline",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ketjax.dataset import open_store as open_store
     from ketjax.study import Study as Study
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 backend.prepare()
 

@@ -40,6 +40,8 @@ def identify(
         fit = fit_in(folder)
         theta = optimum_of(folder, fit.unknowns)
         objective = Objective(fit, dtype=fit.solver.dtype)
+        if fit.optimise.no_profile_worse:
+            say("The fit had walls; what it knows is asked without them, about where it ended")
         found = examine(
             objective,
             fit.unknowns,

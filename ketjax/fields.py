@@ -66,7 +66,8 @@ class Vocabulary:
         hippocampal_parts: what the hippocampal region can stand for.
         outcomes: what a trial writes down of each patient.
         relapse_rules: by which a responder counts as lost.
-        default_sets: by species the parameter set of manifests about patients that name none.
+        default_sets: by species the parameter set of manifests about patients that name none; all
+            that it speaks of must be among the parameters.
     """
 
     readouts: frozenset[str]

@@ -217,7 +217,8 @@ def check_recipe(recipe: Recipe) -> None:
                     "population",
                     str(error),
                     allowed="limits that leave somebody, correlations that can hold together",
-                    hint="widen [population.entry] or lower [population.correlations]",
+                    hint="widen [population.entry] or lower [population.correlations]; those of a "
+                    'set count too, unless the study gives them itself or says set = "table"',
                     code="nobody",
                 )
             ]

@@ -10,6 +10,8 @@ from ketjax.corridor import Progress, finish, shard_progress, solve_here
 from ketjax.dataset import condensed, headers, journal
 from ketjax.errors import StoreError
 from ketjax.preparation import create, recipe_of, shard_length, simulation_of
+from ketjax.sensitivity import report as analyses
+from ketjax.sensitivity import run as analysis
 from ketjax.shards import ShardWork, study_of
 from ketjax.study import Study
 
@@ -36,7 +38,8 @@ def restore(
 
     Headers come from their copy in the journal. Where that is damaged too, they are made of the
     study. Shards that are missing, were given up or differ from the journal are computed again;
-    what comes out must equal what the journal says of them.
+    what comes out must equal what the journal says of them. So are the indices of a sensitivity
+    analysis.
 
     Args:
         path: The store.
@@ -61,27 +64,23 @@ def restore(
         complete = store.read_attributes(path)["complete"]
         unfinished = not complete or bool(journal.failures(path))
         unmerged = any(fault.where.startswith(condensed.FOLDER) for fault in faults)
-        if numbers or unfinished or unmerged:
+        analysed = analyses.holds_analysis(path)
+        if not analysed and (numbers or unfinished or unmerged):
             study = study or study_of(path)
             recipe = recipe_of(study)
             simulation = simulation_of(study, recipe)
             work = ShardWork(study, recipe, simulation, path)
             before = store.entries(path)
             solve_here(work, numbers, shard_progress(path, numbers, progress))
-            after = store.entries(path)
-            differ = [
-                k for k in numbers if k in before and before[k]["sha256"] != after[k]["sha256"]
-            ]
-            if differ:
-                raise StoreError(
-                    f"{path}: shards {differ[:10]}, computed again, are not what the journal says "
-                    "of them: another machine or version made this store"
-                )
+            store.check_again(path, before, numbers)
             if unfinished:
                 finish(study, recipe, path, simulation, {})
             else:
                 condense.finish(study, path)
-        return Restored(tuple(files), tuple(numbers), tuple(store.verify(path)))
+    if analysed and (faults or unfinished):  # which holds its store itself
+        tell = None if progress is None else lambda done, total, _: progress(done, total)
+        analysis.run(analyses.study_of(path), path, resume=True, damaged=numbers, tell=tell)
+    return Restored(tuple(files), tuple(numbers), tuple(store.verify(path)))
 
 
 def _remake_headers(path: Path, study: Study | None) -> list[str]:
@@ -97,6 +96,9 @@ def _remake_headers(path: Path, study: Study | None) -> list[str]:
     Raises:
         StoreError: The study is not known, or not that of the store.
     """
+    if analyses.holds_analysis(path):
+        again = "begin again: ketjax sensitivity STUDY.toml --overwrite"
+        raise StoreError(f"{path}: headers of an analysis are lost with their copy; {again}")
     if study is None:
         try:
             study = study_of(path)

@@ -11,8 +11,8 @@
 
 A set applies below what a study says itself. Where a study of humans names no set, the one called
 human is used, which was fitted to published trials; set = "table" uses the table of parameters and
-no set. A posterior beside a set says how uncertain its numbers
-are: each of its draws is another set of the same numbers.
+no set. A posterior beside a set says how uncertain its numbers are: each of its draws is another
+set of the same numbers.
 """
 
 from __future__ import annotations
@@ -292,10 +292,20 @@ def with_default(document: Any, info: ValidationInfo) -> Any:
     """A manifest about patients that names no set has that of their species, if there is one."""
     if not isinstance(document, Mapping) or "set" in document:
         return document
-    population = document.get("population")
-    species = population.get("species", "human") if isinstance(population, Mapping) else ""
+    population = document.get("population", {})
+    species = getattr(population, "species", "human")  # a table, or a section made by hand
+    if isinstance(population, Mapping):
+        species = population.get("species", species)
     chosen = context_of(info).vocabulary.default_sets.get(str(species))
     return document if chosen is None else {**document, "set": chosen}
+
+
+def is_default(chosen: ParameterSet | None, species: str, vocabulary: Vocabulary) -> bool:
+    """Whether a species has this set where a manifest names none."""
+    name = vocabulary.default_sets.get(species)
+    if chosen is None or name is None:
+        return chosen is None and name is None
+    return chosen.digest() == ParameterSet.read(name, vocabulary).digest()
 
 
 def with_table(document: dict[str, Any]) -> dict[str, Any]:

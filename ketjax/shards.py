@@ -179,7 +179,7 @@ def study_of(path: str | Path) -> Study:
     """
     try:
         provenance = json.loads(store.read_attributes(path)["ketjax_provenance"])
-        document = provenance["study"]
+        document = {"set": "table", **provenance["study"]}  # what says of none has none
         written = {"ketjax": provenance["ketjax"], **provenance["versions"]}
     except (KeyError, TypeError, ValueError):
         raise StoreError(f"{path}: does not say which study it was made of") from None

@@ -44,7 +44,7 @@ from ketjax.fields import (
     model_vocabulary,
     refuse,
 )
-from ketjax.sets import ChosenSet, Uncertainty, misfits, with_default, with_table
+from ketjax.sets import ChosenSet, Uncertainty, is_default, misfits, with_default, with_table
 from ketjax.variation import Laws
 
 __all__ = [
@@ -289,8 +289,7 @@ class Study(Section):
         for section in ("population", "output", "solver"):
             homes |= dict.fromkeys(type(getattr(self, section)).model_fields, document[section])
         refuse([p for name in changes for p in check_name(name, name, homes, "setting")])
-        default = self._vocabulary.default_sets.get(self.population.species)
-        if self.set is not None and self.set.name == default and "species" in changes:
+        if "species" in changes and is_default(self.set, self.population.species, self._vocabulary):
             del document["set"]  # another species has another default
         for name, value in changes.items():
             homes[name][name] = value

@@ -14,7 +14,9 @@ from ketjax.simulate import READOUT_NAMES
 from ketjax.trials import OUTCOMES
 
 SMALLEST = 1e-12
-DEFAULT_SETS = {"human": "human"}  # fitted to published trials, and nowhere worse than the table
+DEFAULT_SETS = {
+    "human": "human"
+}  # fitted to trials; no profile of targets is met worse than by the table
 # What the equations divide by: times, volumes, masses, concentrations, half effects, widths.
 DIVIDING_UNITS = ("h", "L", "kg", "mg", "g/mol", "uM", "ng/mL")
 DIVIDING_WORDS = ("half", "scale", "width", "floor", "maximum", "affinity", "potency_ratio")

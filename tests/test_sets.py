@@ -16,6 +16,7 @@ from ketjax.errors import Problem, StudyError
 from ketjax.fit import Fit
 from ketjax.fit.drawing import PopulationMap
 from ketjax.fit.free import Free
+from ketjax.fit.individual_plan import IndividualPlan
 from ketjax.model.parameters import leaf
 from ketjax.population import Population, Recipe, draw
 from ketjax.posteriors import Posterior
@@ -113,10 +114,18 @@ def test_humans_have_the_fitted_set_unless_a_study_says_otherwise() -> None:
     assert table.set is None and Study.parse(table.to_dict()) == table
     assert table.replace(patients=3).set is None and asked.replace(set="table") == table
     assert Study.parse(HEAD.replace("seed = 5", 'seed = 5\nspecies = "rat"')).set is None
-    assert asked.replace(species="rat").set is None
+    rat = asked.replace(species="rat")
+    assert rat.set is None and rat.replace(species="human") == asked
+    mine = asked.replace(set=ParameterSet.read("human").model_copy(update={"laws": {}}))
+    with pytest.raises(StudyError, match="for another species"):
+        mine.replace(species="rat")
+    individuals = SHIPPED.with_name("individuals.toml")
+    assert IndividualPlan.read(individuals).set is None
+    text = individuals.read_text("utf-8").replace('set = "table"', "")
+    assert IndividualPlan.parse(text, SHIPPED.parent).set == asked.set
     assert Fit.read(SHIPPED).set is None and Fit.read(SHIPPED).study.set is None
     typical = leaf(recipe_of(asked).typical_patient(), "score.score_rate")
-    assert typical == asked.set.parameters["score.score_rate"]
+    assert typical == ParameterSet.read("human").parameters["score.score_rate"]
 
 
 def test_a_set_draws_whom_the_fit_that_made_it_drew() -> None:

@@ -11,7 +11,7 @@ from ketjax.dataset.additions import (
 )
 from ketjax.dataset.exports import export
 from ketjax.dataset.inspection import Fault, verify
-from ketjax.dataset.journal import agree, entries, entry_of, failures, lock, strike
+from ketjax.dataset.journal import agree, check_again, entries, entry_of, failures, lock, strike
 from ketjax.dataset.reading import (
     check_place,
     disagreement,
@@ -52,6 +52,7 @@ __all__ = [
     "Coordinates",
     "Fault",
     "Variable",
+    "check_again",
     "check_place",
     "check_room",
     "check_weight",

@@ -12,7 +12,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,28 @@ def entries(path: str | Path) -> dict[int, dict[str, Any]]:
 def entry_of(path: str | Path, shard: int) -> dict[str, Any] | None:
     """The entry of one shard, if there is a whole one."""
     return _read(_file(Path(path), shard))
+
+
+def check_again(
+    path: str | Path, before: Mapping[int, Mapping[str, Any]], shards: Iterable[int]
+) -> None:
+    """Refuse shards that were computed again and came out as other bytes.
+
+    Args:
+        path: The store.
+        before: Its journal before they were.
+        shards: Their numbers.
+
+    Raises:
+        StoreError: With the numbers of those that differ.
+    """
+    after = entries(path)
+    differ = [k for k in shards if k in before and before[k]["sha256"] != after[k]["sha256"]]
+    if differ:
+        raise StoreError(
+            f"{path}: shards {differ[:10]}, computed again, are not what the journal says of them: "
+            "another machine or version made this store"
+        )
 
 
 def failures(path: str | Path) -> dict[int, str]:

@@ -94,7 +94,7 @@ def leave_out(
 
     Args:
         fit: The fit.
-        objective: Its objective.
+        objective: Its objective, without walls.
         theta: Where it ended, numbers without bounds, shape (free,).
         profiles: Which to leave out; all whose targets weigh something if not given.
         tell: Called before each refit.
@@ -108,6 +108,9 @@ def leave_out(
     settings = fit.optimise.model_copy(
         update={"methods": ("gauss_newton",), "iterations": ITERATIONS, "width": 0.0}
     )
+    if fit.optimise.no_profile_worse:  # walls are asked nothing here: the optimum without them
+        tell("All profiles, without walls")
+        theta = optimise(objective, settings, theta[None]).theta
     whole = objective.deviations(theta)
     found = []
     for place, profile in enumerate(chosen):

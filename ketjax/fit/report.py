@@ -153,6 +153,7 @@ class Report:
             if one.kind == "spread"
         }
         met = len(self.after) - len(self.misses())
+        walls = " with walls" if self.fit.optimise.no_profile_worse else ""
         return ParameterSet.model_construct(  # numbers, in the units of the table
             provenance=Provenance(
                 name=fit.name,
@@ -162,7 +163,7 @@ class Report:
                 ketjax=str(self.identity["ketjax"]),
                 method=f"ketjax fit: {len(fit.unknowns)} numbers to {len(self.after)} targets, "
                 f"{fit.population.patients} patients an arm, {len(self.result.searches)} starts; "
-                f"objective {self.result.value:.6g}, {met} targets within {MET:g} SE",
+                f"objective {self.result.value:.6g}{walls}, {met} targets within {MET:g} SE",
             ),
             parameters=dict(recipe.values),
             laws=spreads,

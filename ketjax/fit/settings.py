@@ -54,11 +54,11 @@ class Optimise(Section):
         iterations: at most, of each method.
         learning_rate: of adam, in numbers without bounds.
         starts: searches, the first from the start of each number, the others from the prior.
-        seed: of these.
+        seed: of the other starts.
         checkpoint_every: iterations between two states that are kept.
         tolerance: least fall of the objective, as a share of it, over `patience` iterations.
         patience: iterations without that fall after which a search ends.
-        gradient_tolerance: largest slope in a number without bounds at which a search ends.
+        gradient_tolerance: a search ends where no slope in a number without bounds is larger.
         width: extra smoothing of yes-or-no outcomes at the beginning [points]; it shrinks in the
             first method, and the last ends without it.
         no_profile_worse: whether no profile may end farther from its targets than it began.

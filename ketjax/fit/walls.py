@@ -23,7 +23,11 @@ LEAST = 0.01  # misfit of a target that is as good as none [SE^2]; a choice
 
 
 class Walls:
-    """Residuals that keep each profile from being met worse than at the start."""
+    """Residuals that keep each profile from being met worse than at the start.
+
+    Attributes:
+        profiles: Those whose targets weigh something, in the order of the residuals.
+    """
 
     def __init__(self, fit: Fit, start: np.ndarray) -> None:
         """Walls about where a fit begins.

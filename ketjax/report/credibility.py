@@ -118,7 +118,7 @@ def _limits(subject: Subject) -> list[str]:
     if laws := [*study.get("population", {}).get("laws", {})]:
         found.append(f"The study itself says how these vary: {listed(laws)}.")
     if "parameter_set" in attributes:
-        found.append(f"Typical values come from the parameter set {attributes['parameter_set']!r}.")
+        found.append(_of_set(attributes["parameter_set"], study.get("set")))
     if failed := failures(subject):
         found.append(
             f"Simulations failed and are left out of every number: {failed}. Failures need not be "
@@ -175,6 +175,18 @@ def _evidence_table() -> Table:
         "neither.",
         folded=True,
     )
+
+
+def _of_set(name: str, tables: Any) -> str:
+    """What a parameter set sets, in words."""
+    kinds = {"parameters": "typical values", "laws": "spreads", "correlations": "correlations"}
+    counts = [
+        f"{len(tables[key])} {words_}"
+        for key, words_ in kinds.items()
+        if isinstance(tables, dict) and tables.get(key)
+    ]
+    what = listed(counts) if counts else "Some typical values"
+    return f"{what} come from the parameter set {name!r}, all others from the table of parameters."
 
 
 def _validated() -> str:

@@ -181,7 +181,8 @@ def read_subject(
         path=Path(path),
         dataset=dataset,
         provenance=provenance,
-        study=study if isinstance(study, dict) else {},
+        # What says of no set has none.
+        study={"set": "table", **study} if isinstance(study, dict) and study else {},
         hours=chosen if responses is not None else (),
         weighted=weighted,
         responses=responses,

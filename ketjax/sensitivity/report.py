@@ -68,6 +68,14 @@ def shown_names(study: SensitivityStudy, method: str = "") -> tuple[str, ...]:
     return (*courses, *(() if smooth else shares_of(study)))
 
 
+def holds_analysis(path: str | Path) -> bool:
+    """Whether a store is that of a sensitivity analysis; not if it does not say so any more."""
+    try:
+        return "sensitivity" in json.loads(read_attributes(path)["ketjax_provenance"])["study"]
+    except (StoreError, KeyError, TypeError, ValueError):
+        return False
+
+
 def study_of(path: str | Path) -> SensitivityStudy:
     """The study that a store of a sensitivity analysis was made of.
 
@@ -76,6 +84,7 @@ def study_of(path: str | Path) -> SensitivityStudy:
     """
     try:
         document = json.loads(read_attributes(path)["ketjax_provenance"])["study"]
+        document = {"set": "table", **document}  # what says of none has none
         varied = document["sensitivity"]
     except (KeyError, TypeError, ValueError):
         varied = None

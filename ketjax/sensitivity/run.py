@@ -10,7 +10,7 @@ patients do, so that an interrupted run goes on after its last shard and `ketjax
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -129,6 +129,7 @@ def run(
     *,
     overwrite: bool = False,
     resume: bool = False,
+    damaged: Collection[int] = (),
     tell: Tell | None = None,
 ) -> Outcome:
     """Analyse a study and write its store.
@@ -138,21 +139,24 @@ def run(
         out: Path of the store; `out/<name>.sensitivity.zarr` if None.
         overwrite: Replace an existing ketjax store.
         resume: Go on with an interrupted run of the same study.
+        damaged: Shards to compute again, though the journal calls them finished.
         tell: Called with rows or readouts done, those in all and a text.
 
     Returns:
         What it came to.
 
     Raises:
-        StoreError: The output exists, or does not belong to this study.
+        StoreError: The output exists, does not belong to this study, or a damaged shard comes out
+            differently.
         StudyError: Nothing that is varied moves an output.
     """
     path = place_of(study, out)
     with ExitStack() as held:
-        done: set[int] = set()
+        done, before = set[int](), dict[int, Any]()
         if resume:
             held.enter_context(store.lock(path))
-            done = store.finished_shards(path, study.digest())
+            done = store.finished_shards(path, study.digest()) - {*damaged}
+            before = store.entries(path)
         else:
             store.check_place(path, overwrite=overwrite)
         rows = Rows(study)
@@ -171,6 +175,7 @@ def run(
             first, last = k * shard, min((k + 1) * shard, design.rows)
             cube = design.whole(design.cube(first, last))
             store.write_shard(path, k, rows.march(cube, first))
+        store.check_again(path, before, damaged)
         if missing or not store.read_attributes(path)["complete"]:
             store.finish(path, {"steps": rows.simulation.mesh.steps})
         lost = analyse(path, _asked(study, design), _points(study, design), tell)

@@ -86,7 +86,6 @@ ROOMS: dict[str, tuple[str, str]] = {
         "study trials",
         "numpy xarray",
     ),
-    "restoration": ("condense corridor dataset errors preparation shards study", ""),
     # Patients within bounds.
     "plausible": (
         "analysis arms errors fields manifest model population preparation study units",
@@ -101,6 +100,10 @@ ROOMS: dict[str, tuple[str, str]] = {
         "analysis arms backend dataset errors fields figures fit model observation plausible "
         "population posteriors preparation repair simulate solve study units variation vocabulary",
         "jax matplotlib numpy pydantic scipy threadpoolctl xarray zarr",
+    ),
+    "restoration": (
+        "condense corridor dataset errors preparation sensitivity shards study",
+        "",
     ),
     "attribution": (
         "analysis errors model population preparation regimen simulate study",

@@ -32,6 +32,7 @@ ATTACK = (
     "\u202eturned\x00 <img src=x onerror=alert(2)>"
 )
 STUDY = {
+    "set": "table",
     "name": "s01_single_infusion",
     "question": ATTACK,
     "population": {"patients": PATIENTS, "seed": 1, "design": "random", "entry": {}},

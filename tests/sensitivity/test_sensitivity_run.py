@@ -179,6 +179,23 @@ def test_kill_between_rows_and_indices_is_seen(tmp_path: Path) -> None:
     assert runner.invoke(app, ["verify", str(path)]).exit_code == 0
 
 
+def test_damaged_rows_and_indices_are_made_again(finished: Path, tmp_path: Path) -> None:
+    path = tmp_path / "damaged.zarr"
+    shutil.copytree(finished, path)
+    rows = sorted((path / "plasma_ketamine" / "c").rglob("*"))
+    lost = next(file for file in reversed(rows) if file.is_file())
+    content = lost.read_bytes()
+    lost.unlink()
+    shutil.rmtree(path / "sobol" / "plasma_ketamine" / "c")
+    runner = CliRunner()
+    assert runner.invoke(app, ["verify", str(path)]).exit_code == 4
+    done = runner.invoke(app, ["verify", str(path), "--repair"])
+    assert done.exit_code == 0 and "computed again" in done.stderr
+    assert lost.read_bytes() == content
+    for group in ("sobol", "morris", "prcc"):
+        xr.testing.assert_identical(open_group(path, group), open_group(finished, group))
+
+
 def test_failed_rows_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     march = Rows.march
 
