@@ -22,7 +22,7 @@ def measure(quick: bool, repetitions: int) -> Iterator[Figure]:
     """
     del repetitions
     patients, rejection = (64, 256) if quick else (1024, 30_000)
-    study = Study.read(STUDY).replace(patients=patients)
+    study = Study.read(STUDY).replace(patients=patients, set="table")
     for name in BOXES:
         asked = Plausible.read(ROOT / "benchmarks" / f"plausible_{name}.toml", study)
         found = mend(study, asked, rejection=rejection)
