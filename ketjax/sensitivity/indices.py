@@ -186,8 +186,13 @@ def _parts(rows: Sequence[NDArray], found: Any) -> dict[str, tuple]:
     }
 
 
-def _tornado(y: NDArray, asked: Asked, _scale: float, _: Any) -> tuple[dict[str, tuple], float]:
-    """Outputs with each factor low and high, and where nothing is varied."""
+def _tornado(y: NDArray, asked: Asked, scale: float, _: Any) -> tuple[dict[str, tuple], float]:
+    """Outputs with each factor low and high, and where nothing is varied.
+
+    What varies by rounding alone is constant here as it is for `sobol.indices`.
+    """
     count = len(asked.parameters)
+    constant = sobol.still(y, scale, y.dtype)[:, None] & np.isfinite(y)
+    y = np.where(constant, y[:, :1], y)
     ends = y[:, 1:].reshape(len(y), 2, count).transpose(1, 2, 0)
     return {"": (("index", "parameter"), ends), "middle": ((), y[:, 0])}, 0.0
