@@ -196,6 +196,17 @@ def test_damaged_rows_and_indices_are_made_again(finished: Path, tmp_path: Path)
         xr.testing.assert_identical(open_group(path, group), open_group(finished, group))
 
 
+def test_a_tornado_says_constant_where_sobol_indices_do() -> None:
+    """Rounding is no change; a change is, and a failed row stays one."""
+    step = np.finfo(np.float32).eps
+    y = np.array([[1.0, 1.0 + step, 1.0, np.nan, 1.0], [1.0, 1.1, 1.0, 1.0, 1.0]], np.float32)
+    asked = indices_module.Asked(("a", "b"), {}, False, 20, 1, 0.95, 0.05)
+    parts, _ = indices_module._tornado(y, asked, 1.0, None)
+    ends = parts[""][1]  # (index, parameter, output)
+    np.testing.assert_array_equal(ends[..., 0], [[1.0, 1.0], [np.nan, 1.0]])
+    np.testing.assert_array_equal(ends[..., 1], np.array([[1.1, 1.0], [1.0, 1.0]], np.float32))
+
+
 def test_failed_rows_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     march = Rows.march
 
